@@ -1,0 +1,19 @@
+"""The two kinds of failure that a person is told about."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one sentence: what, where, what was expected, what to do.
+
+    The doors print it without a traceback and exit with `ExitCode.USER_ERROR`.
+    """
+
+
+class ExitCode:
+    """Exit codes of every job, so that a scheduler can tell what happened."""
+
+    OK = 0
+    ROWS_LOST = 1  # the books do not balance, or more dead letters than the error budget allows
+    USER_ERROR = 2  # bad configuration, unreadable input, another run's folder
+    FAILED = 3  # the job broke off; running it again resumes

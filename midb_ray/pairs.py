@@ -1,0 +1,142 @@
+"""What a pair, a revision, a boosted pair and a dead letter are: the words that everything else speaks.
+
+All text columns are `large_string`: one shard may hold a few hundred rows of many megabytes each, and the 32-bit
+offsets of `string` would overflow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+TEXT = pa.large_string()
+TEXTS = pa.list_(pa.field("item", TEXT))
+
+Decision = Literal["boosted", "unchanged", "kept_original", "skipped"]
+DECISIONS: tuple[Decision, ...] = ("boosted", "unchanged", "kept_original", "skipped")
+
+Kind = Literal["content", "translation", "localisation"]
+KINDS: tuple[Kind, ...] = ("content", "translation", "localisation")
+
+
+class Pair(NamedTuple):
+    """One instruction pair as read from a corpus.
+
+    `row` is file and position and unique by construction; `id` and `source_id` are the user's own and may be absent or
+    repeated. `language` is a BCP-47 tag known to `locales`. `repairs` names what the reader had to mend in the text
+    (lone surrogates, NUL bytes); `extra` is the untouched rest of the input row as JSON.
+    """
+
+    row: str
+    id: str | None
+    source_id: str | None
+    language: str
+    instruction: str
+    input: str
+    response: str
+    repairs: tuple[str, ...] = ()
+    extra: str | None = None
+
+
+class Revision(NamedTuple):
+    """A raw pair and what an expert made of it."""
+
+    pair: Pair
+    instruction: str
+    input: str
+    response: str
+    kinds: tuple[str, ...] = ()
+
+
+class DeadLetter(NamedTuple):
+    """An input row that could not become a pair, kept whole: `raw` is its bytes as they stood in the file.
+
+    `line` counts from 1 and `offset` is in bytes; both are None for formats without lines.
+    """
+
+    row: str
+    file: str
+    line: int | None
+    offset: int | None
+    reason: str
+    detail: str
+    raw: bytes
+
+
+class Text(NamedTuple):
+    """The three texts of a pair, raw or revised: what prompts render and answers parse to."""
+
+    instruction: str
+    input: str
+    response: str
+
+
+PAIR_SCHEMA = pa.schema(
+    [
+        pa.field("row", TEXT, nullable=False),
+        pa.field("id", TEXT),
+        pa.field("source_id", TEXT),
+        pa.field("language", TEXT, nullable=False),
+        pa.field("instruction", TEXT, nullable=False),
+        pa.field("input", TEXT, nullable=False),
+        pa.field("response", TEXT, nullable=False),
+        pa.field("repairs", TEXTS, nullable=False),
+        pa.field("extra", TEXT),
+    ]
+)
+
+DEAD_LETTER_SCHEMA = pa.schema(
+    [
+        pa.field("row", TEXT, nullable=False),
+        pa.field("file", TEXT, nullable=False),
+        pa.field("line", pa.int64()),
+        pa.field("offset", pa.int64()),
+        pa.field("reason", TEXT, nullable=False),
+        pa.field("detail", TEXT, nullable=False),
+        pa.field("raw", pa.large_binary(), nullable=False),
+    ]
+)
+
+BOOSTED_SCHEMA = pa.schema(
+    [
+        pa.field("row", TEXT, nullable=False),
+        pa.field("id", TEXT),
+        pa.field("source_id", TEXT),
+        pa.field("language", TEXT, nullable=False),
+        pa.field("instruction", TEXT, nullable=False),
+        pa.field("input", TEXT, nullable=False),
+        pa.field("response", TEXT, nullable=False),
+        pa.field("raw_instruction", TEXT, nullable=False),
+        pa.field("raw_input", TEXT, nullable=False),
+        pa.field("raw_response", TEXT, nullable=False),
+        pa.field("decision", TEXT, nullable=False),
+        pa.field("reasons", TEXTS, nullable=False),
+        pa.field("distance", pa.int32()),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("answer_tokens", pa.int32()),
+        pa.field("repairs", TEXTS, nullable=False),
+        pa.field("extra", TEXT),
+    ]
+)
+
+
+def pairs_to_table(pairs: list[Pair]) -> pa.Table:
+    """A table with `PAIR_SCHEMA`, one row per pair, built column by column (several times faster than row by row)."""
+    return rows_to_table(pairs, PAIR_SCHEMA)
+
+
+def rows_to_table(rows: list[Any], schema: pa.Schema) -> pa.Table:
+    """A table with `schema` from tuples whose fields stand in the order of the schema's columns."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    return pa.Table.from_arrays(
+        [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
+def table_to_pairs(table: pa.Table) -> list[Pair]:
+    """The inverse of `pairs_to_table`; columns are found by name."""
+    columns = [table.column(name).to_pylist() for name in PAIR_SCHEMA.names]
+    repairs = PAIR_SCHEMA.names.index("repairs")
+    columns[repairs] = [tuple(names) for names in columns[repairs]]
+    return [Pair(*values) for values in zip(*columns, strict=True)]
