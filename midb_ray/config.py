@@ -87,8 +87,12 @@ def flat(config: Settings) -> dict[str, Any]:
 
 
 def _parse(settings: type[Settings], program: str, arguments: Sequence[str]) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog=program, description=settings.__doc__, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file with any of the settings")
+    parser = argparse.ArgumentParser(
+        prog=program, description=settings.__doc__, allow_abbrev=False, exit_on_error=False
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file with any of the settings"
+    )
     flags = ["--config"]
     for key, field in options(settings):
         flag = "--" + key.replace("_", "-")

@@ -63,17 +63,17 @@ class Locale:
     @cached_property
     def decimal(self) -> str:
         """The decimal separator."""
-        return numbers.get_decimal_symbol(self._cldr)
+        return str(numbers.get_decimal_symbol(self._cldr))
 
     @cached_property
     def grouping(self) -> str:
         """The separator between thousands."""
-        return numbers.get_group_symbol(self._cldr)
+        return str(numbers.get_group_symbol(self._cldr))
 
     @cached_property
     def currency(self) -> str:
         """ISO 4217 code of the region's currency."""
-        return numbers.get_territory_currencies(self.region)[0]
+        return str(numbers.get_territory_currencies(self.region)[0])
 
     @cached_property
     def conventions_text(self) -> str:
@@ -176,7 +176,9 @@ def _read_extra(path: str) -> dict[str, Any]:
     try:
         added = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"Cannot read the languages in {path}: {error}. Expected a YAML file like locales.yaml.") from None
+        raise UserError(
+            f"Cannot read the languages in {path}: {error}. Expected a YAML file like locales.yaml."
+        ) from None
     if not isinstance(added, dict):
         raise UserError(f"{path}: expected a mapping from language codes to entries, found {type(added).__name__}.")
     for code, entry in added.items():

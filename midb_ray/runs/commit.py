@@ -1,0 +1,75 @@
+"""Commit a shard: a shard is done when its file exists.
+
+The whole file is serialised in memory; the dead letters are written first, even when there are none; then the pairs, in one
+write. Counts and fingerprint stand in the Parquet metadata, so resume learns all it needs from the footers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from midb_ray.runs import storage
+from midb_ray.runs.figures import Figures
+
+PAIRS, DEAD_LETTERS = "pairs", "dead_letters"
+_DICTIONARY = ["language", "decision", "reasons.list.element", "repairs.list.element", "file", "reason"]
+
+
+class Part(NamedTuple):
+    """What the footer of a committed shard says."""
+
+    figures: Figures
+    digest: str
+
+
+def part_uri(run: str, folder: str, shard: int) -> str:
+    """Where a shard's file stands. Eight digits sort right up to a hundred million shards."""
+    return storage.join(run, folder, f"part-{shard:08d}.parquet")
+
+
+def shard_of(uri: str) -> int | None:
+    """The shard that a file name belongs to; None for other files."""
+    name = uri.rpartition("/")[2]
+    digits = name.removeprefix("part-").removesuffix(".parquet")
+    return int(digits) if digits.isdecimal() and name == f"part-{int(digits):08d}.parquet" else None
+
+
+def commit(run: str, shard: int, digest: str, pairs: pa.Table, dead_letters: pa.Table, figures: Figures) -> None:
+    """Write a shard's two files. Raises OSError; then the shard is not done, and nothing torn stands under its name."""
+    if not figures.balanced or figures.rows_out != pairs.num_rows or figures.dead_letters != dead_letters.num_rows:
+        raise AssertionError(
+            f"shard {shard}: {figures.rows_in} rows in, {pairs.num_rows} out, {dead_letters.num_rows} dead"
+        )
+    metadata = {b"midb_ray.figures": figures.to_json().encode(), b"midb_ray.fingerprint": digest.encode()}
+    storage.write_bytes(part_uri(run, DEAD_LETTERS, shard), _serialise(dead_letters, metadata))
+    storage.write_bytes(part_uri(run, PAIRS, shard), _serialise(pairs, metadata))
+
+
+def read_part(run: str, shard: int) -> Part | None:
+    """The footer of a committed shard; None if there is no such file or it is none of ours or torn."""
+    try:
+        with storage.open_input(part_uri(run, PAIRS, shard)) as stream:
+            metadata = pq.ParquetFile(stream).metadata.metadata
+    except FileNotFoundError:
+        return None
+    except pa.ArrowInvalid:
+        return None
+    try:
+        return Part(Figures.from_json(metadata[b"midb_ray.figures"]), metadata[b"midb_ray.fingerprint"].decode())
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _serialise(table: pa.Table, metadata: dict[bytes, bytes]) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=_DICTIONARY,
+    )
+    return sink.getvalue()

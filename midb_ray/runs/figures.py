@@ -1,0 +1,82 @@
+"""What is counted: per shard at commit, and summed up for the run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+Counts = Counter[str]
+
+
+@dataclass
+class Figures:
+    """Counts of one shard or of many. `decisions` and `reasons` are by language; every row in is a pair or a dead letter."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    dead_letters: int = 0
+    decisions: dict[str, Counts] = field(default_factory=dict)
+    reasons: dict[str, Counts] = field(default_factory=dict)
+    dead_letter_reasons: Counts = field(default_factory=Counter)
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    engine_seconds: float = 0.0
+
+    def count(self, language: str, decision: str, reasons: tuple[str, ...]) -> None:
+        """Count one pair that came out."""
+        self.rows_out += 1
+        self.decisions.setdefault(language, Counter())[decision] += 1
+        if reasons:
+            self.reasons.setdefault(language, Counter()).update(reasons)
+
+    def add(self, other: Figures) -> None:
+        """Add another shard's counts to these."""
+        self.rows_in += other.rows_in
+        self.rows_out += other.rows_out
+        self.dead_letters += other.dead_letters
+        for mine, theirs in ((self.decisions, other.decisions), (self.reasons, other.reasons)):
+            for language, counts in theirs.items():
+                mine.setdefault(language, Counter()).update(counts)
+        self.dead_letter_reasons.update(other.dead_letter_reasons)
+        self.prompt_tokens += other.prompt_tokens
+        self.answer_tokens += other.answer_tokens
+        self.engine_seconds += other.engine_seconds
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing was lost: rows in = rows out + dead letters."""
+        return self.rows_in == self.rows_out + self.dead_letters
+
+    def total(self, decision: str) -> int:
+        """Pairs with this decision, over all languages."""
+        return sum(counts[decision] for counts in self.decisions.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, languages and codes in order."""
+        return {
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "dead_letters": self.dead_letters,
+            "decisions": {
+                language: dict(sorted(counts.items())) for language, counts in sorted(self.decisions.items())
+            },
+            "reasons": {language: dict(sorted(counts.items())) for language, counts in sorted(self.reasons.items())},
+            "dead_letter_reasons": dict(sorted(self.dead_letter_reasons.items())),
+            "prompt_tokens": self.prompt_tokens,
+            "answer_tokens": self.answer_tokens,
+            "engine_seconds": round(self.engine_seconds, 3),
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Figures:
+        """The inverse of `to_json`."""
+        values = json.loads(text)
+        for key in ("decisions", "reasons"):
+            values[key] = {language: Counter(counts) for language, counts in values[key].items()}
+        values["dead_letter_reasons"] = Counter(values["dead_letter_reasons"])
+        return cls(**values)

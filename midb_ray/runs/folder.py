@@ -1,0 +1,202 @@
+"""The run folder: whose it is, what made it, and whether a run may go on in it.
+
+run.json          settings, fingerprint, versions        plan.parquet   the shards
+pairs/            committed output, a file per shard     dead_letters/  rows that could not become pairs
+attempts/         shards that took an engine down        staging/       input that had to be unpacked
+progress.json     rewritten every few seconds            metrics.jsonl  the same over time
+summary.json      totals, written at the end
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import secrets
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import xxhash
+
+import midb_ray
+from midb_ray.errors import UserError
+from midb_ray.runs import storage
+
+SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
+_OURS = ("run.json", "plan.parquet", "progress.json", "metrics.jsonl", "summary.json", "nonce")
+_FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
+
+Fingerprint = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An open run folder. `digests` are those of all fingerprints whose parts count as done; `digest` is the present one."""
+
+    uri: str
+    digest: str
+    nonce: str
+    digests: frozenset[str] = field(default_factory=frozenset)
+    resumed: bool = False
+
+
+def digest_of(fingerprint: Fingerprint) -> str:
+    """A short name for a fingerprint. Input files are not in it: new files may be added to a run."""
+    relevant = {key: value for key, value in fingerprint.items() if key != "inputs"}
+    return xxhash.xxh3_128_hexdigest(json.dumps(relevant, sort_keys=True, ensure_ascii=False).encode())
+
+
+def open_run(
+    uri: str,
+    job: str,
+    fingerprint: Fingerprint,
+    settings: dict[str, Any],
+    accept: tuple[str, ...] = (),
+    fresh: bool = False,
+) -> RunFolder:
+    """Create the run folder at `uri`, or go on in it.
+
+    Raises `UserError` if it belongs to something else, to another job, or to a run with another fingerprint (the difference is
+    shown) that `accept` does not cover.
+    """
+    fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
+    try:
+        found = _read(uri)
+        if found is not None and fresh:
+            _clear(uri)
+            found = None
+        if found is None:
+            return _create(uri, job, fingerprint, settings, fresh)
+        return _resume(uri, job, fingerprint, settings, accept, found)
+    except OSError as error:
+        raise storage.explain(error, uri, "use the output folder") from None
+
+
+def prove_shared(uri: str, nonce: str) -> None:
+    """Raise `UserError` unless this process sees the run folder that the driver made."""
+    try:
+        seen = storage.read_bytes(storage.join(uri, "nonce")).decode()
+    except (OSError, UnicodeDecodeError):
+        seen = ""
+    if seen != nonce:
+        raise UserError(
+            f"The output {uri} is not shared storage: node {platform.node()} does not see what the driver wrote there. "
+            "Give an s3:// or gs:// URI, or a path that is mounted on every node."
+        )
+
+
+def write_json(uri: str, name: str, content: dict[str, Any]) -> None:
+    """Write one of the folder's JSON files."""
+    storage.write_bytes(storage.join(uri, name), json.dumps(content, ensure_ascii=False, indent=1).encode())
+
+
+def _read(uri: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(storage.read_bytes(storage.join(uri, "run.json")))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(
+            f"{storage.join(uri, 'run.json')} is not valid JSON; give another --output, or --fresh."
+        ) from None
+    if not isinstance(content, dict) or "fingerprint" not in content:
+        raise UserError(f"{storage.join(uri, 'run.json')} is no run file of midb_ray; give another --output.")
+    return content
+
+
+def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any], fresh: bool) -> RunFolder:
+    strangers = [] if fresh else storage.list_files(uri)
+    if storage.info(uri) is not None:
+        raise UserError(f"The output {uri} is a file; expected a folder, new or of an earlier run.")
+    if strangers:
+        raise UserError(
+            f"The output {uri} holds files of something else ({strangers[0].uri}); give an empty or new folder."
+        )
+    digest, nonce = digest_of(fingerprint), secrets.token_hex(16)
+    storage.write_bytes(storage.join(uri, "nonce"), nonce.encode())
+    content = {
+        "job": job,
+        "created": _now(),
+        "fingerprint": fingerprint,
+        "digests": [digest],
+        "nonce": nonce,
+        "settings": settings,
+        "versions": _versions(),
+    }
+    write_json(uri, "run.json", content)
+    return RunFolder(uri, digest, nonce, frozenset([digest]))
+
+
+def _resume(
+    uri: str,
+    job: str,
+    fingerprint: Fingerprint,
+    settings: dict[str, Any],
+    accept: tuple[str, ...],
+    found: dict[str, Any],
+) -> RunFolder:
+    if found["job"] != job:
+        raise UserError(f"The output {uri} belongs to a {found['job']} run; give this {job} run another --output.")
+    before = found["fingerprint"]
+    _check_inputs(uri, before.get("inputs", {}), fingerprint.get("inputs", {}))
+    changed = [key for key in sorted({*before, *fingerprint} - {"inputs"}) if before.get(key) != fingerprint.get(key)]
+    refused = [key for key in changed if key not in accept]
+    if refused:
+        shown = "; ".join(
+            f"{key} was {_short(before.get(key))}, is now {_short(fingerprint.get(key))}" for key in refused
+        )
+        raise UserError(
+            f"The output {uri} was made with other settings: {shown}. Go on knowingly with "
+            f"{' '.join(f'--accept {key}' for key in refused)}, start over with --fresh, or give another --output."
+        )
+    digest = digest_of(fingerprint)
+    digests = list(dict.fromkeys([*found["digests"], digest]))
+    if changed or before != fingerprint:
+        found.update(fingerprint=fingerprint, digests=digests, settings=settings, changed=_now())
+        write_json(uri, "run.json", found)
+    return RunFolder(uri, digest, found["nonce"], frozenset(digests), resumed=True)
+
+
+def _check_inputs(uri: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    for name, version in before.items():
+        if name not in now:
+            raise UserError(
+                f"The run in {uri} has read {name!r}, which is no longer among the inputs; give it again, or --fresh."
+            )
+        if now[name] != version:
+            raise UserError(
+                f"Input {name!r} has changed since the run in {uri} began (size and version were {version}, are now {now[name]}); "
+                "start over with --fresh, or give another --output."
+            )
+
+
+def _clear(uri: str) -> None:
+    """Delete what a run has written, and nothing else."""
+    for folder in _FOLDERS:
+        storage.delete_folder(storage.join(uri, folder))
+    for name in _OURS:
+        storage.delete(storage.join(uri, name))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    names = ("ray", "torch", "transformers", "pyarrow", "deepspeed")
+    installed = {name: metadata.version(name) for name in names if _is_installed(name)}
+    return {"midb_ray": midb_ray.__version__, "python": platform.python_version(), **installed}
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""A shard: the unit of work, of commit and of resume, and how its rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from midb_ray.runs import records, storage
+from midb_ray.runs.inputs import Layout
+
+
+class Shard(NamedTuple):
+    """One unit of work. For lines and arrays `offset` and `length` are bytes and `line` the first line's number; for Parquet
+    they are row numbers. `position` is the number of the first row in the file, from 1; `picked` the selected rows in the shard
+    (None: all), `rows` their number. `error` says that the file ended early here: one more row, which is a dead letter."""
+
+    shard: int
+    file: str
+    uri: str
+    layout: Layout
+    format: str
+    offset: int
+    length: int
+    line: int
+    position: int
+    rows: int
+    picked: list[int] | None = None
+    error: str | None = None
+
+
+PLAN_SCHEMA = pa.schema(
+    [
+        pa.field("shard", pa.int64(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("layout", pa.string(), nullable=False),
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("picked", pa.list_(pa.int32())),
+        pa.field("error", pa.string()),
+    ]
+)
+
+
+def to_table(shards: Iterable[Shard]) -> pa.Table:
+    """A plan as a table with `PLAN_SCHEMA`."""
+    columns = list(zip(*shards, strict=True)) or [()] * len(PLAN_SCHEMA)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, PLAN_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=PLAN_SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[Shard]:
+    """The inverse of `to_table`."""
+    return [Shard(*row.values()) for row in table.to_pylist()]
+
+
+def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
+    """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes or a parsed row."""
+    if shard.error is not None:
+        return
+    picked = None if shard.picked is None else set(shard.picked)
+    with storage.open_input(shard.uri) as stream:
+        if shard.layout == "parquet":
+            rows = _parquet_rows(stream, shard)
+            yield from (
+                (str(shard.position + index), None, None, row)
+                for index, row in enumerate(rows)
+                if picked is None or index in picked
+            )
+            return
+        cutter = records.lines if shard.layout == "lines" else records.elements
+        for index, row in enumerate(cutter(stream, shard.offset, shard.length)):
+            if picked is None or index in picked:
+                line = shard.line + row.line - 1
+                yield str(line if shard.layout == "lines" else shard.position + index), line, row.offset, row.raw
+
+
+def _parquet_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[dict[str, Any]]:
+    """Rows `offset` to `offset + length` of a Parquet file, reading only the row groups that hold them."""
+    file = pq.ParquetFile(stream)
+    first = 0
+    for group in range(file.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        start, stop = max(shard.offset - first, 0), min(shard.offset + shard.length - first, count)
+        if start < stop:
+            yield from file.read_row_group(group).slice(start, stop - start).to_pylist()
+        first += count
