@@ -96,6 +96,11 @@ def instructions(template: Template, locale: Locale) -> str:
     return LOCALE.format(name=locale.name, region=locale.region_name, conventions=locale.conventions_text)
 
 
+def heading(template: Template, locale: Locale) -> str:
+    """The request and the blank line before the pair."""
+    return f"{instructions(template, locale)}\n\n"
+
+
 def prompt(template: Template, locale: Locale, text: Text) -> str:
     """The whole prompt for one pair, before a chat template or the `<|revised|>` cue is put around it."""
-    return f"{instructions(template, locale)}\n\n{serialise(text)}"
+    return f"{heading(template, locale)}{serialise(text)}"

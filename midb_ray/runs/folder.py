@@ -67,7 +67,7 @@ def open_run(
             _clear(uri)
             found = None
         if found is None:
-            return _create(uri, job, fingerprint, settings, fresh)
+            return _create(uri, job, fingerprint, settings)
         return _resume(uri, job, fingerprint, settings, accept, found)
     except OSError as error:
         raise storage.explain(error, uri, "use the output folder") from None
@@ -105,8 +105,8 @@ def _read(uri: str) -> dict[str, Any] | None:
     return content
 
 
-def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any], fresh: bool) -> RunFolder:
-    strangers = [] if fresh else storage.list_files(uri)
+def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any]) -> RunFolder:
+    strangers = [file for file in storage.list_files(uri) if file.uri.rpartition("/")[2] not in _OURS]
     if storage.info(uri) is not None:
         raise UserError(f"The output {uri} is a file; expected a folder, new or of an earlier run.")
     if strangers:

@@ -31,6 +31,8 @@ class Shard(NamedTuple):
     error: str | None = None
 
 
+_PLAN_ROW_GROUP = 4096
+
 PLAN_SCHEMA = pa.schema(
     [
         pa.field("shard", pa.int64(), nullable=False),
@@ -92,3 +94,27 @@ def _parquet_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[dict[str, Any
         if start < stop:
             yield from file.read_row_group(group).slice(start, stop - start).to_pylist()
         first += count
+
+
+def read_plan(uri: str, start: int = 0, count: int | None = None) -> Iterator[pa.Table]:
+    """The plan's shards `start` to `start + count` as tables, one row group at a time."""
+    with storage.open_input(uri) as stream:
+        file = pq.ParquetFile(stream)
+        stop = file.metadata.num_rows if count is None else start + count
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            begin, end = max(start - first, 0), min(stop - first, rows)
+            if begin < end:
+                yield file.read_row_group(group).slice(begin, end - begin)
+            first += rows
+
+
+def write_plan(uri: str, tables: Iterable[pa.Table]) -> None:
+    """Write a plan whole, in row groups that are read one at a time."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, PLAN_SCHEMA) as writer:
+        for table in tables:
+            if table.num_rows:
+                writer.write_table(table, row_group_size=_PLAN_ROW_GROUP)
+    storage.write_bytes(uri, sink.getvalue())

@@ -84,6 +84,14 @@ def open_input(uri: str) -> pa.NativeFile:
     return _retried(lambda: system.open_input_file(path))
 
 
+def open_output(uri: str) -> pa.NativeFile:
+    """A stream for large files that nothing takes for whole until something else says so (staging)."""
+    system, path = resolve(uri)
+    if is_local(uri):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return system.open_output_stream(path)
+
+
 def write_bytes(uri: str, content: bytes | pa.Buffer) -> None:
     """Write the whole file, replacing an older one. Raises OSError; then nothing stands under the name, or the old file."""
     if is_local(uri):

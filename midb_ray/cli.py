@@ -1,0 +1,86 @@
+"""`midb-ray`: one sub-command per job. Nothing heavy is imported before a job is known to have valid settings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+import midb_ray
+from midb_ray.errors import ExitCode, UserError
+
+_JOBS = {
+    "boost": "rewrite an instruction corpus with a booster",
+    "train": "fine-tune a booster on expert revisions",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one job; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    jobs: dict[str, Callable[[Sequence[str]], int]] = {"boost": boost, "train": train}
+    if given and given[0] in jobs:
+        return jobs[given[0]](given[1:])
+    if given and given[0] in ("--version", "-V"):
+        print(f"midb-ray {midb_ray.__version__}")
+        return ExitCode.OK
+    known = "\n".join(f"  {name:<8} {text}" for name, text in _JOBS.items())
+    text = f"usage: midb-ray JOB [--config FILE] [--SETTING VALUE ...]\n\njobs:\n{known}\n\nmidb-ray JOB --help lists its settings."
+    if not given or given[0] in ("--help", "-h"):
+        print(text)
+        return ExitCode.OK
+    print(f"Unknown job {given[0]!r}; expected {' or '.join(jobs)}.", file=sys.stderr)
+    return ExitCode.USER_ERROR
+
+
+def boost(arguments: Sequence[str]) -> int:
+    """`midb-ray boost`, also `jobs/boost.py`."""
+    from midb_ray import config
+    from midb_ray.boosting.settings import BoostSettings
+
+    def run() -> int:
+        settings, _ = config.load(BoostSettings, "midb-ray boost", arguments)
+        from midb_ray.boosting import pipeline
+
+        return pipeline.boost(settings)
+
+    return _guarded(run)
+
+
+def train(arguments: Sequence[str]) -> int:
+    """`midb-ray train`, also `jobs/train.py`."""
+    from midb_ray import config
+    from midb_ray.training.settings import TrainSettings
+
+    def run() -> int:
+        settings, _ = config.load(TrainSettings, "midb-ray train", arguments)
+        from midb_ray.training import pipeline
+
+        pipeline.train(settings)
+        return ExitCode.OK
+
+    return _guarded(run)
+
+
+def _guarded(job: Callable[[], int]) -> int:
+    """A job's exit code; what the user can mend becomes one sentence on stderr."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("midb_ray").setLevel(logging.INFO)
+    try:
+        return job()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return ExitCode.USER_ERROR
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        return ExitCode.FAILED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ExitCode.FAILED
+    except Exception as error:
+        logging.getLogger("midb_ray").exception("The job broke off.")
+        print(f"Error: {type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr)
+        print("The same command goes on from here.", file=sys.stderr)
+        return ExitCode.FAILED
+
+

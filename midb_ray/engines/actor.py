@@ -1,0 +1,149 @@
+"""The actor that puts an engine into a Ray Data pool: generate, hand over to the capability, commit.
+
+Commit belongs here and not to a later stage: a kill then costs at most the shards inside the actors, and slow storage
+holds the engine back at once. A row that makes the engine raise is found by bisection; a row that takes the process
+down is found by the record of attempts, which outlives the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from midb_ray.engines.base import Completion, Engine, EngineError, Request
+from midb_ray.engines.flight import Flight, unpack
+from midb_ray.runs import attempts, commit, folder
+from midb_ray.runs.figures import Figures
+
+logger = logging.getLogger("midb_ray")
+
+ENGINE_CRASH = "engine_crash"
+_EXIT_STATUS = 70  # EX_SOFTWARE: Ray sees the actor die and starts another
+
+
+class Work(Protocol):
+    """What a capability does around the engine. It is pickled, so it holds settings and builds the rest on first use."""
+
+    def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
+        """Output pairs, dead letters and counts of a shard; a completion is None where no request was sent."""
+        ...
+
+
+class EngineBuilder(Protocol):
+    """Loads the engine in the actor's process. Pickled with the actor."""
+
+    def __call__(self) -> Engine: ...
+
+
+class EngineActor:
+    """One engine of the pool. Several shards are inside at the same time, so that the engine's batches stay full."""
+
+    def __init__(self, run: folder.RunFolder, build: EngineBuilder, work: Work) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        self._run, self._work = run, work
+        self._proven = False
+        self._gate = Gate()
+        self._engine = build()
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        """Take one shard through; returns one row of figures. Raises `UserError` if the output is not shared storage."""
+        if not self._proven:
+            await asyncio.to_thread(folder.prove_shared, self._run.uri, self._run.nonce)
+            self._proven = True
+        shard = batch.column("shard")[0].as_py()
+        part = await asyncio.to_thread(commit.read_part, self._run.uri, shard)
+        if part is not None and part.digest in self._run.digests:
+            return _report(shard, part.figures)  # a retry of what is done must not cost the engine anything
+        flight = await asyncio.to_thread(unpack, batch)
+        attempt = await asyncio.to_thread(attempts.Attempt, self._run.uri, shard)
+        started = time.monotonic()
+        async with self._gate.alone() if attempt.suspect else self._gate.shared():
+            completions = await self._complete(flight, attempt)
+        seconds = time.monotonic() - started
+        figures = await asyncio.to_thread(self._commit, flight, completions, seconds)
+        await asyncio.to_thread(attempt.close)
+        return _report(shard, figures)
+
+    async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> list[Completion | None]:
+        """One completion per request of the shard, whatever the engine does."""
+        sent = [index for index, request in enumerate(flight.requests) if request is not None]
+        requests = [request for request in flight.requests if request is not None]
+        completions: list[Completion | None] = [None] * len(flight.requests)
+        for index in sent:
+            completions[index] = Completion("", "error", 0, ENGINE_CRASH)
+        for first, last in attempt.parts(len(requests)):
+            await asyncio.to_thread(attempt.begin, (first, last))
+            try:
+                answers = await self._generate(requests[first:last])
+            except EngineError as error:
+                logger.error("Shard %d: the engine is lost (%s); this process leaves.", flight.shard, error)
+                os._exit(_EXIT_STATUS)
+            for index, answer in zip(sent[first:last], answers, strict=True):
+                completions[index] = answer
+        return completions
+
+    async def _generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Generate; where that fails for some rows, halve until the failing row is alone."""
+        try:
+            return await self._engine.generate(requests)
+        except EngineError:
+            raise
+        except Exception as error:
+            if len(requests) == 1:
+                return [Completion("", "error", 0, f"{type(error).__name__}: {error}")]
+        middle = len(requests) // 2
+        return [*await self._generate(requests[:middle]), *await self._generate(requests[middle:])]
+
+    def _commit(self, flight: Flight, completions: list[Completion | None], seconds: float) -> Figures:
+        pairs, dead_letters, figures = self._work.finish(flight, completions)
+        figures.engine_seconds = seconds
+        commit.commit(self._run.uri, flight.shard, self._run.digest, pairs, dead_letters, figures)
+        return figures
+
+
+class Gate:
+    """Many shards at a time, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._inside = 0
+        self._waiting_alone = 0
+
+    @contextlib.asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting_alone)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        async with self._changed:
+            self._waiting_alone += 1
+            try:
+                await self._changed.wait_for(lambda: self._inside == 0)
+            finally:
+                self._waiting_alone -= 1
+            self._inside = -1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._inside = 0
+                self._changed.notify_all()
+
+
+def _report(shard: int, figures: Figures) -> pa.Table:
+    return pa.table({"shard": [shard], "figures": [figures.to_json()], "process": [os.getpid()]})

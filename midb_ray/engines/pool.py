@@ -1,0 +1,131 @@
+"""A Ray Data stream of shards through a pool of engine actors.
+
+    plan ─▶ prepare (CPU tasks) ─▶ engine actors: generate, judge, commit ─▶ a row of figures per shard
+
+The source hands the plan over lazily, one row per block: a hundred million pairs are 400,000 shards, and neither their
+blocks nor their ids are ever held at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+
+from midb_ray.engines.actor import EngineActor, EngineBuilder, Work
+from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.errors import UserError
+from midb_ray.runs import storage
+from midb_ray.runs.figures import Figures
+from midb_ray.runs.folder import RunFolder
+from midb_ray.runs.shards import Shard, from_table, read_plan
+
+_SOURCE_TASKS = 4
+
+
+class PlanSource(Datasource):
+    """The shards of a plan that are not done yet, as a Ray Data source of one plan row per block."""
+
+    def __init__(self, plan: str, shards: int, done: npt.NDArray[np.bool_]) -> None:
+        self._plan, self._shards, self._done = plan, shards, done
+
+    def get_name(self) -> str:
+        return "Plan"
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
+    ) -> list[ReadTask]:
+        step = max(math.ceil(self._shards / min(_SOURCE_TASKS, max(parallelism, 1))), 1)
+        metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+        return [
+            ReadTask(functools.partial(_plan_rows, self._plan, start, self._done[start : start + step]), metadata)
+            for start in range(0, self._shards, step)
+        ]
+
+
+def _plan_rows(plan: str, start: int, done: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
+    for table in read_plan(plan, start, len(done)):
+        for index in range(table.num_rows):
+            if not done[index]:
+                yield table.slice(index, 1)
+        done = done[table.num_rows :]
+
+
+def stream(
+    run: RunFolder,
+    shards: int,
+    done: npt.NDArray[np.bool_],
+    prepare: Callable[[Shard], pa.Table],
+    build: EngineBuilder,
+    work: Work,
+    pool: PoolSettings,
+) -> Iterator[tuple[int, Figures]]:
+    """Run the shards that are not `done` through the pool; yields each with its figures once it is committed.
+
+    Raises `UserError` as it was raised in a task or an actor.
+    """
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = 1  # a block is one row, so a task is one shard
+    context.execution_options.preserve_order = False
+    dataset = ray.data.read_datasource(
+        PlanSource(storage.join(run.uri, "plan.parquet"), shards, done), override_num_blocks=_SOURCE_TASKS
+    )
+    dataset = dataset.map_batches(
+        functools.partial(_prepared, prepare),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=pool.cpus_per_task,
+    )
+    dataset = dataset.map_batches(
+        EngineActor,
+        fn_constructor_args=(run, build, work),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(
+            min_size=pool.replicas[0],
+            max_size=pool.replicas[-1],
+            max_tasks_in_flight_per_actor=pool.shards_in_flight + 1,
+            max_concurrent_calls_per_actor=pool.shards_in_flight,
+        ),
+        num_cpus=pool.cpus_per_replica,
+        num_gpus=pool.gpus_per_replica or None,
+    )
+    try:
+        for row in dataset.iter_rows():
+            yield row["shard"], Figures.from_json(row["figures"])
+    except ray.exceptions.RayError as error:
+        raise original(error) from error
+
+
+def original(error: BaseException) -> BaseException:
+    """The `UserError` inside an error of Ray's, if there is one; else the error itself."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        candidate = waiting.pop()
+        if isinstance(candidate, UserError):
+            return UserError(str(candidate.args[0]) if candidate.args else "")
+        if candidate is None or id(candidate) in seen:
+            continue
+        seen.add(id(candidate))
+        waiting += [candidate.__cause__, candidate.__context__, getattr(candidate, "cause", None)]
+    return error
+
+
+def _prepared(prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
+    (shard,) = from_table(row)
+    return prepare(shard)

@@ -1,0 +1,158 @@
+"""How far a run is: on a terminal, in the log, and in the run folder for anything that can read a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from collections import deque
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from midb_ray.errors import UserError
+from midb_ray.runs import storage
+from midb_ray.runs.figures import Figures
+from midb_ray.runs.folder import write_json
+
+logger = logging.getLogger("midb_ray")
+
+_STALE = 60.0  # seconds without a heartbeat after which a driver on another machine counts as dead
+_WINDOW = 30  # figures from which the present speed is taken
+
+
+class Progress:
+    """The state of a run between its first and its last shard. Use as a context manager."""
+
+    def __init__(self, run: str, job: str, rows: int, done: Figures, seconds: float) -> None:
+        self._run, self._job, self._rows, self._seconds = run, job, rows, seconds
+        self.figures = done
+        self._resumed_at = done.rows_in
+        self._started = time.monotonic()
+        self._history: deque[tuple[float, int, int]] = deque([(0.0, done.rows_in, done.answer_tokens)], maxlen=_WINDOW)
+        self._told = 0.0
+        self._metrics: list[str] = []
+        self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Progress:
+        self._publish("running")
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._live:
+            self._live.update(self._table())
+            self._live.stop()
+        self._publish("finished" if kind is None else "stopped")
+
+    def add(self, figures: Figures) -> None:
+        """Count a committed shard; tell about it when it is time."""
+        self.figures.add(figures)
+        now = time.monotonic() - self._started
+        if self._live:
+            self._live.update(self._table())
+        if now - self._told >= self._seconds:
+            self._told = now
+            self._history.append((now, self.figures.rows_in, self.figures.answer_tokens))
+            self._publish("running")
+            if not self._live:
+                logger.info(self.line())
+
+    def line(self) -> str:
+        """One plain line for logs."""
+        state = self._state()
+        eta = "unknown" if state["eta_seconds"] is None else _duration(state["eta_seconds"])
+        return (
+            f"{self._job}: {state['rows_in']:,} of {state['rows']:,} pairs ({state['share']:.1%}), "
+            f"{state['pairs_per_second']:,.1f} pairs/s, {state['tokens_per_second']:,.0f} tokens/s, "
+            f"{state['accepted']:.1%} boosted, {state['dead_letters']:,} dead letters, ETA {eta}"
+        )
+
+    def _state(self) -> dict[str, Any]:
+        now = time.monotonic() - self._started
+        then, rows, tokens = self._history[0]
+        elapsed = max(now - then, 1e-9)
+        speed = (self.figures.rows_in - rows) / elapsed
+        left = self._rows - self.figures.rows_in
+        return {
+            "rows": self._rows,
+            "rows_in": self.figures.rows_in,
+            "share": self.figures.rows_in / self._rows if self._rows else 1.0,
+            "pairs_per_second": speed,
+            "tokens_per_second": (self.figures.answer_tokens - tokens) / elapsed,
+            "accepted": self.figures.total("boosted") / max(self.figures.rows_out, 1),
+            "dead_letters": self.figures.dead_letters,
+            "seconds": now,
+            "eta_seconds": left / speed if speed > 0 else (0.0 if left <= 0 else None),
+        }
+
+    def _publish(self, state: str) -> None:
+        known = {key: round(value, 4) if isinstance(value, float) else value for key, value in self._state().items()}
+        content = {"job": self._job, "state": state, **identity(), "updated": time.time(), **known}
+        write_json(self._run, "progress.json", content)
+        entry = json.dumps({"time": content["updated"], **known}) + "\n"
+        uri = storage.join(self._run, "metrics.jsonl")
+        if storage.is_local(uri):
+            with open(storage.resolve(uri)[1], "a", encoding="utf-8") as file:
+                file.write(entry)
+        else:  # objects cannot be appended to: this session's lines are written again each time
+            self._metrics.append(entry)
+            storage.write_bytes(uri, "".join(self._metrics).encode())
+
+    def _table(self) -> Table:
+        state = self._state()
+        table = Table.grid(padding=(0, 2))
+        eta = "–" if state["eta_seconds"] is None else _duration(state["eta_seconds"])
+        table.add_row("pairs", f"{state['rows_in']:,} of {state['rows']:,} ({state['share']:.1%})")
+        table.add_row("speed", f"{state['pairs_per_second']:,.1f} pairs/s, {state['tokens_per_second']:,.0f} tokens/s")
+        table.add_row("boosted", f"{state['accepted']:.1%}")
+        table.add_row("dead letters", f"{state['dead_letters']:,}")
+        table.add_row("time left", eta)
+        return table
+
+
+def identity() -> dict[str, Any]:
+    """Who is driving: host and process."""
+    return {"host": platform.node(), "process": os.getpid()}
+
+
+def refuse_second_driver(run: str) -> None:
+    """Raise `UserError` if another living driver works on this run folder. A killed one on this machine is known by its process,
+    one elsewhere by its silence."""
+    try:
+        seen = json.loads(storage.read_bytes(storage.join(run, "progress.json")))
+    except (FileNotFoundError, ValueError):
+        return
+    if seen.get("state") != "running" or (seen.get("host"), seen.get("process")) == tuple(identity().values()):
+        return
+    if seen.get("host") == platform.node():
+        alive = _is_alive(int(seen.get("process", 0)))
+    else:
+        alive = time.time() - float(seen.get("updated", 0)) < _STALE
+    if alive:
+        raise UserError(
+            f"Another job (process {seen.get('process')} on {seen.get('host')}) is writing to {run}; wait for it, stop it, or "
+            f"give another --output. A job that died is forgotten after {_STALE:.0f} seconds."
+        )
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process > 0
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
