@@ -1,0 +1,39 @@
+# `make quickstart` and `make test` do everything from nothing, the virtual environment included.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export RAY_USAGE_STATS_ENABLED = 0
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help quickstart test lint bench-dataplane clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make quickstart       train a small booster on the samples and boost the sample corpus, on a Ray cluster of its own
+quickstart: $(VENV)/.installed
+	@$(BIN)/python jobs/quickstart.py
+
+## make test             all tests
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+## make lint             style and types
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+## make bench-dataplane  a million pairs through everything but a model, beside plain pyarrow
+bench-dataplane: $(VENV)/.installed
+	$(BIN)/python benchmarks/dataplane.py
+
+## make clean            remove the virtual environment and the quickstart's runs
+clean:
+	rm -rf $(VENV) runs/quickstart
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
