@@ -182,14 +182,16 @@ def _read_extra(path: str) -> dict[str, Any]:
     if not isinstance(added, dict):
         raise UserError(f"{path}: expected a mapping from language codes to entries, found {type(added).__name__}.")
     for code, entry in added.items():
-        problem = _problem(str(code), entry)
+        problem = _problem(code, entry)
         if problem:
             raise UserError(f"{path}: language {code!r}: {problem}.")
     return added
 
 
-def _problem(code: str, entry: object) -> str | None:
+def _problem(code: object, entry: object) -> str | None:
     """What is wrong with one entry, as a clause, or None."""
+    if not isinstance(code, str):
+        return "YAML reads this code as something else than text; quote it"
     if not isinstance(entry, dict):
         return f"expected a mapping with region, scripts, quotes and units, found {type(entry).__name__}"
     if unknown := set(entry) - _KEYS:
@@ -200,6 +202,8 @@ def _problem(code: str, entry: object) -> str | None:
         return f"units is {entry['units']!r}, expected metric or imperial"
     if not isinstance(entry["quotes"], str) or len(entry["quotes"]) != 2:
         return f"quotes is {entry['quotes']!r}, expected two characters"
+    if not isinstance(entry["region"], str):
+        return "YAML reads this region as something else than text; quote it"
     try:
         babel.Locale.parse(f"{code}_{entry['region']}")
     except (babel.UnknownLocaleError, ValueError):
