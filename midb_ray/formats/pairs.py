@@ -1,0 +1,67 @@
+"""Our own pairs as Parquet: `PAIR_SCHEMA`, and what an earlier boost wrote (`BOOSTED_SCHEMA`).
+
+The final texts of an earlier run become the raw pair of the next. What that run knew about the pair (its row, the raw
+texts, the decision, …) stands in the rest under `previous`; the fields of the user's own row stay where they were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from midb_ray.formats.names import FIELDS
+from midb_ray.formats.records import Fields, RowError, keys_found
+from midb_ray.pairs import BOOSTED_SCHEMA, PAIR_SCHEMA, Pair
+
+_PREVIOUS = "previous"
+_FIELDS = {"id", "source_id", "language", "instruction", "input", "response", "repairs", "extra"}
+_ABOUT = {*PAIR_SCHEMA.names, *BOOSTED_SCHEMA.names} - _FIELDS
+
+
+def recognises(keys: Sequence[str]) -> bool:
+    """Whether rows with `keys` have every column of `PAIR_SCHEMA`."""
+    return set(PAIR_SCHEMA.names) <= set(keys)
+
+
+def fields(row: dict[str, Any]) -> Fields:
+    """The final texts of a row of ours. Raises `RowError`."""
+    for field in FIELDS:
+        if field != "input" and field not in row:
+            raise RowError(f"missing_{field}", keys_found(row))
+    about = {key: one for key, one in row.items() if key in _ABOUT and one is not None}
+    added = {key: one for key, one in row.items() if key not in _ABOUT and key not in _FIELDS}
+    earlier = _earlier(row.get("extra"))
+    rest = {**earlier, **added}
+    if _PREVIOUS in rest:
+        about[_PREVIOUS] = rest.pop(_PREVIOUS)
+    if hidden := {key: earlier[key] for key in earlier if key in added}:
+        about["extra"] = hidden
+    if about:
+        rest[_PREVIOUS] = about
+    return Fields(
+        row["instruction"],
+        row.get("input"),
+        row["response"],
+        row.get("id"),
+        row.get("source_id"),
+        {"language": row.get("language")},
+        rest,
+        tuple(note for note in row.get("repairs") or () if isinstance(note, str)),
+    )
+
+
+def to_row(pair: Pair) -> dict[str, Any]:
+    """A row of `PAIR_SCHEMA`."""
+    return {**pair._asdict(), "repairs": list(pair.repairs)}
+
+
+def _earlier(extra: Any) -> dict[str, Any]:
+    """The rest of the row that the pair first came from; kept as it is where it is no JSON object."""
+    if extra is None:
+        return {}
+    try:
+        found = json.loads(extra) if isinstance(extra, str) else extra
+    except ValueError:
+        found = None
+    return dict(found) if isinstance(found, dict) else {"extra": extra}

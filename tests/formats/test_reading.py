@@ -1,0 +1,301 @@
+"""What every format has in common: texts, languages, ids, dead letters."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import midb_ray.formats
+from midb_ray.errors import UserError
+from midb_ray.formats.reading import Reader, text
+from midb_ray.formats.records import REASONS, Record
+from midb_ray.formats.registry import FORMATS
+from midb_ray.locales import load_locales
+from midb_ray.pairs import DeadLetter, Pair, Revision, pairs_to_table
+
+Read = Callable[..., Any]
+
+ROW = {"instruction": "Nommez un fruit.", "input": "", "output": "La pomme."}
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = (
+    *(
+        "instruction",
+        "Input",
+        "output",
+        "response",
+        "prompt",
+        "history",
+        "id",
+        "source_id",
+        "language",
+        "lang",
+        "extra",
+    ),
+    *(
+        "raw_instruction",
+        "raw_input",
+        "raw_response",
+        "kinds",
+        "messages",
+        "conversations",
+        "row",
+        "repairs",
+        "previous",
+    ),
+)
+
+
+# Texts
+
+
+def test_lone_surrogates_and_nul_are_mended_and_noted(read: Read) -> None:
+    pair = read(b'{"instruction": "a\\ud800b", "input": "\\u0000x", "output": "c\\udc00\\u0000"}')
+    assert (pair.instruction, pair.input, pair.response) == ("a\ufffdb", "x", "c\ufffd")
+    assert pair.repairs == (
+        "instruction: lone surrogate replaced",
+        "input: NUL removed",
+        "response: NUL removed",
+        "response: lone surrogate replaced",
+    )
+
+
+def test_escaped_pairs_of_surrogates_are_characters(read: Read) -> None:
+    pair = read(b'{"instruction": "\\ud83d\\ude00", "output": "c"}')
+    assert (pair.instruction, pair.repairs) == ("😀", ())
+
+
+@given(st.text(st.characters(codec=None), max_size=20))
+@example("\ud800\ud800a")
+@example("\udc00\ud800")
+def test_mended_text_keeps_every_good_character_and_can_be_written(value: str) -> None:
+    repairs: list[str] = []
+    mended = text("input", value, repairs)
+    mended.encode("utf-8")
+    joined = re.sub(
+        "[\ud800-\udbff][\udc00-\udfff]",
+        lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"),
+        value.replace("\0", ""),
+    )
+    assert mended == re.sub("[\ud800-\udfff]", "\ufffd", joined)
+    assert bool(repairs) == (mended != value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "note"),
+    [
+        (42, "42", "number"),
+        (2.5, "2.5", "number"),
+        (True, "true", "boolean"),
+        (0, "0", "number"),
+        (False, "false", "boolean"),
+    ],
+)
+def test_numbers_and_booleans_become_their_text_and_are_noted(read: Read, value: Any, expected: str, note: str) -> None:
+    pair = read({**ROW, "output": value})
+    assert (pair.response, pair.repairs) == (expected, (f"response: {note} written as text",))
+
+
+def test_nan_means_null(read: Read, refused: Read) -> None:
+    pair = read(b'{"instruction": "a", "input": NaN, "output": "c", "score": Infinity}')
+    assert (pair.input, pair.extra) == ("", '{"score":null}')
+    assert pair.repairs == ("input: NaN or Infinity read as null", "extra: NaN or Infinity replaced by null")
+    assert refused(b'{"instruction": "a", "output": NaN}').reason == "empty_response"
+
+
+def test_white_space_in_texts_stays(read: Read) -> None:
+    assert read({**ROW, "output": "  La pomme.\r\n"}).response == "  La pomme.\r\n"
+
+
+def test_a_line_of_ten_megabytes_is_a_pair(read: Read) -> None:
+    assert len(read({**ROW, "output": "é" * 5_000_000}).response) == 5_000_000
+
+
+# Ids
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("007", "007"), ("", ""), (7, "7"), (None, None), (1.5, "1.5"), (True, "true"), ({"a": ["é"]}, '{"a":["é"]}')],
+)
+def test_ids_are_strings_as_they_are_or_json(read: Read, value: Any, expected: str | None) -> None:
+    pair = read({"id": value, "source_id": value, **ROW})
+    assert (pair.id, pair.source_id) == (expected, expected)
+
+
+def test_a_second_id_stays_in_the_rest(read: Read) -> None:
+    pair = read({"uid": 2, "id": 1, **ROW})
+    assert (pair.id, pair.extra) == ("1", '{"uid":2}')
+
+
+# Languages
+
+
+@pytest.mark.parametrize(
+    ("stated", "tag"),
+    [("fr", "fr"), ("Deutsch", "de"), ("fr-CA", "fr-CA"), ("pt_BR", "pt"), ("jpn", "ja"), ("TÜRKÇE", "tr")],
+)
+@pytest.mark.parametrize("key", ["language", "Language", "lang", "locale", "language_code"])
+def test_the_row_itself_states_the_language_in_any_form(read: Read, key: str, stated: str, tag: str) -> None:
+    pair = read({**ROW, key: stated}, file="Italian.json", language="Greek")
+    assert (pair.language, pair.extra) == (tag, None)
+
+
+def test_the_given_language_wins_over_the_name_of_the_file(read: Read) -> None:
+    assert read(ROW, file="Italian.json", language="Greek").language == "el"
+
+
+def test_the_name_of_the_file_wins_over_the_text(read: Read) -> None:
+    assert read(ROW, file="Italian.json", identify=lambda _: "fr").language == "it"
+
+
+def test_the_text_decides_last(read: Read) -> None:
+    seen: list[str] = []
+
+    def identify(text: str) -> str:
+        seen.append(text)
+        return "fra"
+
+    assert read({**ROW, "language": " "}, file="corpus.jsonl", identify=identify).language == "fr"
+    assert seen == ["Nommez un fruit.\n\nLa pomme."]
+
+
+@pytest.mark.parametrize("stated", ["Klingon", "zh", "../../etc", "\ud800", "x" * 1000, 7, ["fr"]])
+def test_an_unknown_language_is_a_dead_letter_even_where_another_is_given(refused: Read, stated: Any) -> None:
+    letter = refused({**ROW, "language": stated}, language="fr")
+    assert letter.reason == "unknown_language"
+    assert "'language' is" in letter.detail
+
+
+def test_two_keys_may_state_one_language(read: Read, refused: Read) -> None:
+    pair = read({**ROW, "language": "Standard Malay", "language_code": "zsm"})
+    assert (pair.language, pair.extra) == ("ms", '{"language_code":"zsm"}')
+    assert read({**ROW, "language": "French", "locale": "fr-CA"}).language == "fr-CA"
+    assert refused({**ROW, "language": "French", "lang": "de"}).reason == "unknown_language"
+
+
+@pytest.mark.parametrize("code", [None, "zh"])
+def test_a_language_that_nothing_tells_is_a_dead_letter(refused: Read, code: str | None) -> None:
+    letter = refused(ROW, file="corpus.jsonl", identify=lambda _: code)
+    assert letter.reason == "unknown_language"
+    assert ("'zh'" in letter.detail) == (code == "zh")
+
+
+def test_an_unknown_given_language_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match="Frensh"):
+        Reader(FORMATS["alpaca"], load_locales(), "Frensh")
+
+
+# Dead letters
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b'{"instruction": "caf\xe9"}', "invalid_encoding"),
+        (b'{"instruction": "a", "outp', "invalid_json"),
+        (b"[" * 100_000, "unreadable_json"),
+        (b'["a"]', "not_an_object"),
+        (b'{"output": "a", "output": "b"}', "duplicate_key"),
+        ({**ROW, "Output": "other"}, "ambiguous_field"),
+        ({"output": "c"}, "missing_instruction"),
+        ({"instruction": "a"}, "missing_response"),
+        ({**ROW, "instruction": " \n"}, "empty_instruction"),
+        ({**ROW, "instruction": None}, "empty_instruction"),
+        ({**ROW, "output": ""}, "empty_response"),
+        ({**ROW, "output": "\0"}, "empty_response"),
+        ({**ROW, "output": ["c"]}, "wrong_type"),
+        ({**ROW, "input": {"a": "b"}}, "wrong_type"),
+        ({**ROW, "history": [["q", "a"]]}, "multi_turn"),
+        ({**ROW, "language": "Klingon"}, "unknown_language"),
+    ],
+)
+def test_a_dead_letter_has_place_reason_and_the_exact_bytes(refused: Read, row: Any, reason: str) -> None:
+    raw = row if isinstance(row, bytes) else json.dumps(row).encode()
+    letter = refused(raw)
+    assert letter[:5] == ("corpora/French.json:7", "corpora/French.json", 7, 4096, reason)
+    assert letter.raw == raw
+    assert letter.detail
+    assert "\n" not in letter.detail
+
+
+def test_the_details_of_a_dead_letter_are_short_and_writable(refused: Read) -> None:
+    letter = refused(json.dumps({"k\ud800\n" * 500: 1, **{f"key {place}": 1 for place in range(1000)}}))
+    assert letter.reason == "not_an_object"  # a JSON string that holds JSON is still a string
+    letter = refused({"k\ud800\n" * 500: 1, **{f"key {place}": 1 for place in range(1000)}})
+    assert letter.reason == "missing_instruction"
+    assert len(letter.detail.encode("utf-8")) <= 400
+    assert "and 993 more" in letter.detail
+
+
+def test_every_reason_in_the_code_is_explained() -> None:
+    used: set[str] = set()
+    for path in Path(midb_ray.formats.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RowError":
+                reason = node.args[0]
+                used |= (
+                    {str(reason.value)}
+                    if isinstance(reason, ast.Constant)
+                    else {"missing_instruction", "missing_response"}
+                )
+    assert used == set(REASONS) - {"truncated_file"}  # of files, told by those who cut them into rows
+
+
+def outcomes(raw: bytes | dict[str, Any], format: str) -> list[Pair | DeadLetter]:
+    """What a reader makes of `raw`, as a pair and, where there are revisions, as a revision's pair."""
+    reader = Reader(FORMATS[format], load_locales(), "fr")
+    record = Record("x:1", "x", 1, 0, raw)
+    found = [reader.pair(record)]
+    if FORMATS[format].revised:
+        outcome = reader.revision(record)
+        found.append(outcome.pair if isinstance(outcome, Revision) else outcome)
+    return found
+
+
+def check(outcome: Pair | DeadLetter, raw: bytes | dict[str, Any]) -> None:
+    """Whatever came out can be written, and nothing is lost."""
+    if isinstance(outcome, Pair):
+        assert pairs_to_table([outcome]).num_rows == 1
+        assert outcome.extra is None or isinstance(json.loads(outcome.extra), dict)
+        assert not (outcome.instruction + outcome.response).isspace()
+    else:
+        assert outcome.reason in REASONS
+        outcome.detail.encode("utf-8")
+        assert outcome.raw == raw if isinstance(raw, bytes) else json.loads(outcome.raw) is not None
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@given(
+    raw=st.binary()
+    | st.builds(lambda start, rest: start + rest, st.sampled_from([b'{"', b"[{", b"\xef\xbb\xbf{"]), st.binary())
+)
+def test_arbitrary_bytes_never_crash_a_reader(format: str, raw: bytes) -> None:
+    for outcome in outcomes(raw, format):
+        check(outcome, raw)
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@given(row=st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=8), parsed=st.booleans())
+def test_arbitrary_rows_never_crash_a_reader(format: str, row: dict[str, Any], parsed: bool) -> None:
+    raw = row if parsed else json.dumps(row).encode()
+    for outcome in outcomes(raw, format):
+        check(outcome, raw)
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 990, 5000])
+def test_nesting_of_any_depth_ends_as_a_pair_or_a_dead_letter(depth: int) -> None:
+    raw = b'{"instruction": "a", "output": "c", "x": ' + b"[" * depth + b"]" * depth + b"}"
+    (outcome,) = outcomes(raw, "alpaca")
+    assert isinstance(outcome, Pair) or outcome.reason == "unreadable_json"
