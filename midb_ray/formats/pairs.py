@@ -47,13 +47,19 @@ def fields(row: dict[str, Any]) -> Fields:
         row.get("source_id"),
         {"language": row.get("language")},
         rest,
-        tuple(note for note in row.get("repairs") or () if isinstance(note, str)),
+        _notes(row.get("repairs")),
     )
 
 
 def to_row(pair: Pair) -> dict[str, Any]:
     """A row of `PAIR_SCHEMA`."""
     return {**pair._asdict(), "repairs": list(pair.repairs)}
+
+
+def _notes(repairs: Any) -> tuple[str, ...]:
+    """The repairs that an earlier run noted; rows that did not come from Parquet may hold anything there."""
+    notes = repairs if isinstance(repairs, (list, tuple)) else ()
+    return tuple(note.encode("utf-8", "replace").decode("utf-8") for note in notes if isinstance(note, str))
 
 
 def _earlier(extra: Any) -> dict[str, Any]:

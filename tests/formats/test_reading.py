@@ -24,9 +24,10 @@ from midb_ray.pairs import DeadLetter, Pair, Revision, pairs_to_table
 Read = Callable[..., Any]
 
 ROW = {"instruction": "Nommez un fruit.", "input": "", "output": "La pomme."}
+TEXT = st.text(st.characters(codec=None) | st.sampled_from("\0\ud800\udc00"), max_size=5)  # lone surrogates too
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
 KEYS = (
@@ -287,7 +288,8 @@ def test_arbitrary_bytes_never_crash_a_reader(format: str, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("format", sorted(FORMATS))
-@given(row=st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=8), parsed=st.booleans())
+@given(row=st.dictionaries(st.sampled_from(KEYS) | TEXT, TEXT | ANYTHING, max_size=8), parsed=st.booleans())
+@example(row={"instruction": "a", "response": "c", "repairs": ["\ud800"]}, parsed=False)
 def test_arbitrary_rows_never_crash_a_reader(format: str, row: dict[str, Any], parsed: bool) -> None:
     raw = row if parsed else json.dumps(row).encode()
     for outcome in outcomes(raw, format):
