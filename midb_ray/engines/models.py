@@ -1,0 +1,240 @@
+"""A model on disk or on a hub, looked at without loading its weights: is it whole, what can it do, which one is it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import xxhash
+
+from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.errors import UserError
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_BEHAVIOUR = (  # files that change what a model says; notes, logs and optimizer states beside them do not
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "chat_template*",
+    "*.safetensors",
+    _INDEX,
+)
+_END = 1 << 20  # bytes hashed at both ends of a weights file
+_TENSORS, _SAMPLE = 512, 4096  # and of so many tensors so many bytes: training a few matrices leaves both ends alone
+_LARGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+
+
+class ModelFacts(NamedTuple):
+    """What is known of a model before its weights are loaded.
+
+    `context` is the longest prompt and answer together in tokens, None when the model sets no bound; `weight_bytes` is
+    0 for a hub id; `commit` is the resolved one of a hub id, None for a directory.
+    """
+
+    context: int | None
+    vocabulary: int
+    weight_bytes: int
+    commit: str | None
+
+
+def check(model: str, revision: str | None = None) -> ModelFacts:
+    """The facts of a model directory or hub id. Raises `UserError` when something needed is missing or damaged."""
+    folder = directory(model)
+    commit, weight_bytes = None, 0
+    if folder is None:
+        commit = _commit(model, revision)
+        _choose_weights(model, _hub_files(model, commit))
+    else:
+        if revision is not None:
+            raise UserError(f"engine.revision is {revision!r} but {model} is a directory; only hub ids have revisions.")
+        weight_bytes = _check_files(folder)
+    config = load_config(model, commit)
+    encoder = PromptEncoder(load_tokenizer(model, commit))
+    vocabulary = int(config.get_text_config().vocab_size)
+    if encoder.end >= vocabulary:
+        raise UserError(
+            f"The tokenizer of {model} ends answers with token {encoder.end}, but the model knows only {vocabulary} "
+            "tokens; tokenizer and weights belong to different models."
+        )
+    return ModelFacts(context_length(config), vocabulary, weight_bytes, commit)
+
+
+def identity(model: str, revision: str | None = None) -> dict[str, Any]:
+    """Which model this is, the same on every machine: commit of a hub id, or sizes and hashes of a directory's files.
+
+    Weights are not read whole but in samples (both ends, the header, the beginning of up to 512 tensors), so that
+    hundreds of gigabytes take seconds.
+    """
+    folder = directory(model)
+    if folder is None:
+        return {"hub": model, "commit": _commit(model, revision)}
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and any(fnmatch(path.name, pattern) for pattern in _BEHAVIOUR):
+            digest = _sampled_hash(path) if path.suffix == ".safetensors" else xxhash.xxh3_128(path.read_bytes())
+            files[path.name] = f"{path.stat().st_size}:{digest.hexdigest()}"
+    return {"files": files}
+
+
+def directory(model: str) -> Path | None:
+    """The model's directory, or None for a hub id. Raises `UserError` for what can be neither."""
+    path = Path(model).expanduser()
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise UserError(f"Cannot read the model directory {model}: {error.strerror}.") from None
+    if is_folder:
+        return path
+    if is_there:
+        raise UserError(f"The model {model} is a file; expected the directory that it stands in.")
+    parts = model.split("/")
+    if len(parts) > 2 or not all(parts) or model.startswith((".", "~")) or "\\" in model:
+        raise UserError(f"The model directory {model} does not exist on this machine.")
+    return None
+
+
+def load_config(model: str, revision: str | None = None) -> Any:
+    """The model's configuration. Raises `UserError` when it cannot be read or is of no causal language model."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(_place(model), revision=revision, trust_remote_code=False)
+    except Exception as error:  # the library raises a dozen kinds, all of them about this file
+        raise UserError(f"Cannot use config.json of {model}: {one_line(error)}") from None
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserError(f"{model} is a {config.model_type!r} model; expected a causal language model.")
+    return config
+
+
+def context_length(config: Any) -> int | None:
+    """Tokens that fit in the model's context, None without a bound."""
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def one_line(error: BaseException) -> str:
+    """A library's message, often many lines long, for a sentence of ours."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+def _place(model: str) -> str:
+    return str(directory(model) or model)
+
+
+def _check_files(folder: Path) -> int:
+    """Look whether a directory holds a whole model; bytes of its weights."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise UserError(f"Cannot read the model directory {folder}: {error.strerror}.") from None
+    if "config.json" not in names:
+        if "adapter_config.json" in names:
+            raise UserError(f"{folder} holds only an adapter; merge it with its base model and give that directory.")
+        raise UserError(f"{folder} is no model directory: it has no config.json.")
+    _read_json(folder / "config.json")
+    if _choose_weights(str(folder), names) == _WEIGHTS:
+        return _check_safetensors(folder / _WEIGHTS)
+    weight_map = _read_json(folder / _INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{folder / _INDEX} has no weight_map, so the weights cannot be found; save the model again.")
+    if missing := sorted(set(weight_map.values()) - set(names)):
+        raise UserError(f"{folder} lacks {missing[0]}, which {_INDEX} names ({len(missing)} missing); copy it whole.")
+    return sum(_check_safetensors(folder / name) for name in sorted(set(weight_map.values())))
+
+
+def _choose_weights(model: str, names: list[str]) -> str:
+    for name in (_WEIGHTS, _INDEX):
+        if name in names:
+            return name
+    if pickles := sorted(name for name in names if any(fnmatch(name, pattern) for pattern in _PICKLES)):
+        raise UserError(
+            f"{model} has its weights only as {pickles[0]}, a format that can run code when loaded; convert them to "
+            "safetensors (load and `save_pretrained` them where you trust them)."
+        )
+    raise UserError(f"{model} has no weights: expected {_WEIGHTS} or {_INDEX}.")
+
+
+def _check_safetensors(path: Path) -> int:
+    """The size of a safetensors file in bytes. Raises `UserError` unless it is as long as its header says."""
+    try:
+        with path.open("rb") as file:
+            header, start = _header(file)
+        end = start + max((tensor["data_offsets"][1] for _, tensor in _tensors(header)), default=0)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        raise UserError(f"{path} is no safetensors file or a damaged one; copy or save the model again.") from None
+    size = path.stat().st_size
+    if size != end:
+        raise UserError(f"{path} has {size} bytes but its header promises {end}; it was cut off, copy the model again.")
+    return size
+
+
+def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """A safetensors file's header and where its data begins. Raises `ValueError` for anything else."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= _LARGEST_HEADER:
+        raise ValueError("no safetensors header")
+    return json.loads(file.read(length)), 8 + length
+
+
+def _tensors(header: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((name, tensor) for name, tensor in header.items() if name != "__metadata__")
+
+
+def _sampled_hash(path: Path) -> xxhash.xxh3_128:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        header, start = _header(file)
+        file.seek(0)
+        digest.update(file.read(start + _END))
+        offsets = sorted(tensor["data_offsets"][0] for _, tensor in _tensors(header))
+        for offset in offsets[:: len(offsets) // _TENSORS + 1]:
+            file.seek(start + offset)
+            digest.update(file.read(_SAMPLE))
+        file.seek(max(start, path.stat().st_size - _END))
+        digest.update(file.read(_END))
+    return digest
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {one_line(error)}.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}.")
+    return value
+
+
+def _commit(model: str, revision: str | None) -> str:
+    """The commit that a hub id stands for now; from the local cache when the hub cannot be reached."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(model, "config.json", revision=revision)).parent.name
+    except Exception as error:  # not found, gated, no network, bad name: the message says which
+        raise UserError(f"{model} is no directory here and cannot be had from the hub: {one_line(error)}") from None
+
+
+def _hub_files(model: str, commit: str) -> list[str]:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        return list(HfApi().list_repo_files(model, revision=commit))
+    except Exception:  # no network: what the cache holds is what can be loaded
+        folder = Path(hf_hub_download(model, "config.json", revision=commit, local_files_only=True)).parent
+        return [path.name for path in folder.iterdir()]

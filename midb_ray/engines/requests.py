@@ -1,0 +1,67 @@
+"""From rendered prompts to requests: the part of an engine that runs on CPU stages, away from the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+from midb_ray.engines import models
+from midb_ray.engines.base import Request
+from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.engines.settings import EngineSettings
+
+_HEADS = 1024  # lengths kept of what stands before the pair; there is one such text per locale
+
+
+class Requester:
+    """Turns prompts into requests for the engine of `settings`: text for echo, token ids within the context for models.
+
+    Cheap to build again in the same process: the tokenizer is loaded once. Raises `UserError` if it cannot be.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._encoder: PromptEncoder | None = None
+        self._context: int | None = None
+        if settings.model is not None:
+            self._encoder, self._context = _load(settings.model, settings.revision)
+        self._heads: dict[str, int] = {}
+
+    def request(self, prompt: str, serialised: str) -> Request | None:
+        """See `requests`."""
+        return self.requests([prompt], [serialised])[0]
+
+    def requests(self, prompts: Sequence[str], serialised: Sequence[str]) -> list[Request | None]:
+        """One request for each prompt, which ends with its serialised pair. None where the context has no room left for
+        an answer as long as the pair itself: the prompt is too long."""
+        if self._encoder is None:
+            return [Request(text=prompt, ids=None, limit=self._settings.max_new_tokens) for prompt in prompts]
+        ids = self._encoder.prompts(prompts)
+        return [self._limited(*row) for row in zip(ids, prompts, serialised, strict=True)]
+
+    def _limited(self, ids: list[int], prompt: str, serialised: str) -> Request | None:
+        settings = self._settings
+        pair = len(ids) - self._head(prompt[: len(prompt) - len(serialised)])
+        limit = min(settings.max_new_tokens, math.ceil(settings.answer_budget * pair) + settings.answer_floor)
+        if self._context is not None:
+            room = self._context - len(ids)
+            if room <= pair:  # the end token needs a place too
+                return None
+            limit = min(limit, room)
+        return Request(text=None, ids=ids, limit=limit)
+
+    def _head(self, text: str) -> int:
+        """Tokens of a prompt that do not belong to its pair, give or take a merge where the two meet."""
+        if text not in self._heads:
+            assert self._encoder is not None
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[text] = self._encoder.frame + len(self._encoder.plain(text))
+        return self._heads[text]
+
+
+@lru_cache(maxsize=2)
+def _load(model: str, revision: str | None) -> tuple[PromptEncoder, int | None]:
+    encoder = PromptEncoder(load_tokenizer(model, revision))
+    return encoder, models.context_length(models.load_config(model, revision))

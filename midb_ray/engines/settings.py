@@ -1,0 +1,131 @@
+"""Which engine answers, with which model and how: the settings, and the doors to every engine.
+
+`check` and `identity` run on the driver before anything is started, `build` in the process that owns the engine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from midb_ray.config import Settings
+from midb_ray.engines import models
+from midb_ray.engines.base import Engine
+from midb_ray.engines.models import ModelFacts
+
+DType = Literal["auto", "bfloat16", "float16", "float32"]
+
+
+class EngineSettings(Settings):
+    """The engine that answers prompts."""
+
+    kind: Literal["echo", "transformers"] = "transformers"
+    """`transformers` runs a Hugging Face causal language model; `echo` makes small fixed edits without a model, for
+    tests and for measuring everything around the engine."""
+    model: str | None = Field(default=None, validate_default=True)
+    """Directory or hub id of the model (safetensors only; code that comes with a model is never run)."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; not for directories."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; auto is cuda where there is one."""
+    dtype: DType = "auto"
+    """Type of the weights; auto is bfloat16 on CUDA and on CPUs that compute in it, else float32."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of the model; none leaves what torch and OMP_NUM_THREADS say."""
+    max_new_tokens: int = Field(default=2048, ge=1)
+    """Upper limit of an answer in tokens."""
+    answer_budget: float = Field(default=2.0, gt=0)
+    """A pair of n tokens gets at most answer_budget x n + answer_floor new tokens, so that a booster caught in a loop
+    cannot hold up its batch; the defaults hold for at least 98.6 % of expert revisions in each of 14 languages."""
+    answer_floor: int = Field(default=512, ge=0)
+    """New tokens that a pair of any length may have; see answer_budget."""
+    batch_tokens: int = Field(default=32_768, ge=1)
+    """Size of a batch: rows x (longest prompt + longest limit), as the cache of keys and values grows with it; halved
+    when memory runs out."""
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    """0 always takes the likeliest token."""
+    top_p: float = Field(default=1.0, gt=0, le=1, validate_default=False)
+    """Sample from the likeliest tokens that together have this probability."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of sampling; with the prompt it decides an answer, whatever else is in the batch."""
+    echo_delay: float = Field(default=0.0, ge=0)
+    """Echo only: seconds per request."""
+    echo_fail_on: str | None = Field(default=None, min_length=1)
+    """Echo only: a call with this text in a prompt raises, as an engine does on a poisonous row."""
+    echo_crash_on: str | None = Field(default=None, min_length=1)
+    """Echo only: a call with this text in a prompt ends the process at once, as a dead CUDA context does."""
+
+    @field_validator("model")
+    @classmethod
+    def _model_belongs_to_transformers(cls, model: str | None, info: ValidationInfo) -> str | None:
+        kind = info.data.get("kind")
+        if kind == "transformers" and not model:
+            raise ValueError("the transformers engine needs a model directory or a hub id")
+        if kind == "echo" and model is not None:
+            raise ValueError("the echo engine has no model, leave it out or choose kind transformers")
+        return model
+
+    @field_validator("revision")
+    @classmethod
+    def _revision_needs_a_model(cls, revision: str | None, info: ValidationInfo) -> str | None:
+        if revision is not None and info.data.get("kind") == "echo":
+            raise ValueError("the echo engine has no model, so no revision of it")
+        return revision
+
+    @field_validator("top_p")
+    @classmethod
+    def _top_p_needs_sampling(cls, top_p: float, info: ValidationInfo) -> float:
+        if top_p < 1 and info.data.get("temperature") == 0:
+            raise ValueError("it has no effect at temperature 0; set a temperature or leave it at 1")
+        return top_p
+
+    @field_validator("echo_delay", "echo_fail_on", "echo_crash_on")
+    @classmethod
+    def _echo_only(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
+        if value and info.data.get("kind") == "transformers":
+            raise ValueError("this belongs to the echo engine, leave it out or choose kind echo")
+        return value
+
+
+def check(settings: EngineSettings) -> ModelFacts:
+    """What is known of the model without loading its weights. Raises `UserError` for a model that could not be used."""
+    if settings.model is None:
+        return ModelFacts(context=None, vocabulary=0, weight_bytes=0, commit=None)
+    return models.check(settings.model, settings.revision)
+
+
+def pinned(settings: EngineSettings, facts: ModelFacts) -> EngineSettings:
+    """The same settings for processes elsewhere and later: a directory by its absolute path, a hub id by its commit."""
+    if settings.model is None:
+        return settings
+    if facts.commit is not None:
+        return settings.model_copy(update={"revision": facts.commit})
+    return settings.model_copy(update={"model": str(Path(settings.model).expanduser().resolve())})
+
+
+def identity(settings: EngineSettings) -> dict[str, Any]:
+    """What of engine and model changes an output, as plain data and the same on every machine.
+
+    Left out: where and how fast it runs, the path of a directory (its files are in), and the faults of echo, so that a
+    run that was made to fail can be resumed without the fault.
+    """
+    if settings.model is None:
+        return {"kind": settings.kind}
+    names = ["kind", "dtype", "max_new_tokens", "answer_budget", "answer_floor", "temperature"]
+    if settings.temperature > 0:
+        names += ["top_p", "seed"]
+    own = {name: getattr(settings, name) for name in names}
+    return {**own, "model": models.identity(settings.model, settings.revision)}
+
+
+def build(settings: EngineSettings) -> Engine:
+    """The engine itself, its weights loaded. Raises `UserError` when that fails."""
+    if settings.kind == "echo":
+        from midb_ray.engines.echo import EchoEngine
+
+        return EchoEngine(settings)
+    from midb_ray.engines import transformers
+
+    return transformers.load(settings)

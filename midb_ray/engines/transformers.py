@@ -1,0 +1,236 @@
+"""Any causal language model of Hugging Face transformers as an engine: one thread owns the model, callers wait.
+
+Of the model's own generation settings only the end tokens are used: how to generate is said in `EngineSettings` alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import re
+import threading
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from midb_ray.engines import models
+from midb_ray.engines.base import Completion, EngineError, Request
+from midb_ray.engines.batching import Call, Row, cost, cut
+from midb_ray.engines.decoding import Sampling, decode
+from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.engines.settings import EngineSettings
+from midb_ray.errors import UserError
+
+_log = logging.getLogger(__name__)
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
+_DEAD_DEVICE = re.compile(r"(CUDA|HIP|NCCL|cuDNN) error|CUBLAS_STATUS|CUDNN_STATUS|device-side assert", re.IGNORECASE)
+
+
+def load(settings: EngineSettings) -> TransformersEngine:
+    """The engine with its weights on the device. Raises `UserError` when the model cannot be loaded there."""
+    model, revision = settings.model, settings.revision
+    assert model is not None  # the settings see to it
+    place = str(models.directory(model) or model)
+    device = _device(settings)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    try:
+        network, info = AutoModelForCausalLM.from_pretrained(
+            place,
+            revision=revision,
+            dtype=_dtype(settings, device),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            device_map=device if device == "cuda" else None,  # on the CPU there is nothing to map
+        )
+    except Exception as error:  # the library raises a dozen kinds, all of them about this model on this device
+        raise UserError(f"Cannot load {model} on {device}: {models.one_line(error)}") from error
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(f"{model} lacks {len(missing)} of its weights, {missing[0]} among them; save the model again.")
+    return TransformersEngine(network.eval(), PromptEncoder(load_tokenizer(place, revision)), settings)
+
+
+class TransformersEngine:
+    """Batches what several callers wait for, under a budget of tokens. Its thread starts with it and ends with `close`."""
+
+    def __init__(self, model: Any, encoder: PromptEncoder, settings: EngineSettings) -> None:
+        own_end = model.generation_config.eos_token_id
+        self._end = frozenset([encoder.end, *(own_end if isinstance(own_end, list) else [own_end])]) - {None}
+        model.generation_config = GenerationConfig()
+        self._model, self._encoder = model, encoder
+        self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
+        self._budget = settings.batch_tokens
+        self._context = models.context_length(model.config)
+        self._vocabulary = model.get_input_embeddings().num_embeddings
+        self._wake = threading.Condition()
+        self._waiting: list[Row] = []  # guarded by _wake, as is _end_of_service
+        self._end_of_service: str | None = None
+        self._thread = threading.Thread(target=self._serve, name="transformers-engine", daemon=True)
+        self._thread.start()
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Completions in the order of `requests`; a caller that is cancelled leaves its rows out of later batches.
+
+        A row that no batch could hold (no room in the context, ids beyond the vocabulary, out of memory on its own)
+        finishes with "error". Raises `EngineError` when the device is dead, or what the model raised for these rows.
+        """
+        if not requests:
+            return []
+        call = Call(requests)
+        rows = []
+        for position, request in enumerate(requests):
+            if refusal := self._refusal(request):
+                call.put(position, Completion("", "error", 0, refusal))
+            else:
+                rows.append(Row(call, position))
+        with self._wake:
+            if self._end_of_service is not None:
+                raise EngineError(self._end_of_service)
+            self._waiting.extend(rows)
+            self._wake.notify()
+        return await call.future
+
+    def close(self) -> None:
+        """Stop after the token at hand and release the model; callers still waiting get an `EngineError`."""
+        self._stop("The engine was closed.")
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self._model = None
+        _release_memory()
+
+    def _refusal(self, request: Request) -> str | None:
+        """Why a request may not reach the model: an id beyond the vocabulary would kill a CUDA context."""
+        if not request.ids or request.limit < 1:
+            return "a request needs token ids and a limit of at least 1"
+        if min(request.ids) < 0 or max(request.ids) >= self._vocabulary:
+            return f"a token id is outside the model's vocabulary of {self._vocabulary}"
+        if self._context is not None and len(request.ids) + request.limit > self._context:
+            return f"{len(request.ids)} prompt and {request.limit} new tokens exceed the context of {self._context}"
+        return None
+
+    def _serve(self) -> None:
+        """The thread: batch after batch until the end of service."""
+        while batch := self._next_batch():
+            try:
+                self._run(batch)
+            except Exception as error:  # an EngineError or a mistake of this file: nobody may be left waiting
+                self._stop(f"The engine failed: {models.one_line(error)}")
+            if self._end_of_service is not None:
+                _fail(batch, self._end_of_service)
+
+    def _next_batch(self) -> list[Row]:
+        """Wait for rows and take a batch of them; none at the end of service."""
+        with self._wake:
+            while self._end_of_service is None:
+                self._waiting = [row for row in self._waiting if not row.call.over]
+                if self._waiting:
+                    batch, self._waiting = cut(self._waiting, self._budget)
+                    return batch
+                self._wake.wait()
+        return []
+
+    def _stop(self, reason: str) -> None:
+        with self._wake:
+            self._end_of_service = self._end_of_service or reason
+            rows, self._waiting = self._waiting, []
+            self._wake.notify()
+        _fail(rows, reason)
+
+    def _run(self, rows: Sequence[Row]) -> None:
+        """Run a batch and deliver its completions, in smaller batches where it fails. Raises `EngineError`."""
+        rows = [row for row in rows if not row.call.over]
+        if not rows or self._end_of_service is not None:
+            return
+        error = self._attempt(rows)
+        if error is None:
+            return
+        if _is_out_of_memory(error):
+            message = models.one_line(error)
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
+            del error
+            _release_memory()
+            self._run_in_halves(rows, message)
+        elif _is_dead_device(error):
+            raise EngineError(models.one_line(error)) from error
+        elif len(calls := {id(row.call) for row in rows}) > 1:
+            for call in calls:  # nobody fails for a neighbour's row
+                self._run([row for row in rows if id(row.call) == call])
+        else:
+            rows[0].call.fail(error)
+
+    def _run_in_halves(self, rows: Sequence[Row], message: str) -> None:
+        """After memory ran out: the same rows in two batches, and no batch as large again."""
+        if len(rows) == 1:
+            rows[0].call.put(rows[0].position, Completion("", "error", 0, f"out of memory on its own: {message}"))
+            return
+        self._budget = min(self._budget, cost(rows) // 2)
+        _log.warning("Out of memory with %d rows; batches have at most %d tokens from now on.", len(rows), self._budget)
+        half = len(rows) // 2
+        self._run(rows[:half])
+        self._run(rows[half:])
+
+    def _attempt(self, rows: Sequence[Row]) -> Exception | None:
+        """Run rows through the model and deliver the answers, or return what the model raised."""
+
+        def abandoned() -> bool:
+            return self._end_of_service is not None or all(row.call.over for row in rows)
+
+        try:
+            answers = decode(self._model, [row.request for row in rows], self._end, self._sampling, abandoned)
+            if abandoned():
+                return None
+            completions = [Completion(self._encoder.decode(ids), finish, len(ids)) for ids, finish in answers]
+        except Exception as error:
+            return error
+        for row, completion in zip(rows, completions, strict=True):
+            row.call.put(row.position, completion)
+        return None
+
+
+def _fail(rows: Sequence[Row], reason: str) -> None:
+    for call in {id(row.call): row.call for row in rows}.values():
+        call.fail(EngineError(reason))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def _is_dead_device(error: Exception) -> bool:
+    """A CUDA context that once failed answers every later call with an error."""
+    return isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError) and _DEAD_DEVICE.search(str(error)) is not None
+    )
+
+
+def _release_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _device(settings: EngineSettings) -> str:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("engine.device is cuda but this process sees no usable CUDA device; ask for a GPU or set cpu.")
+    if settings.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return settings.device
+
+
+def _dtype(settings: EngineSettings, device: str) -> torch.dtype:
+    if settings.dtype != "auto":
+        dtype: torch.dtype = getattr(torch, settings.dtype)
+        return dtype
+    return torch.bfloat16 if device == "cuda" or _computes_in_bfloat16() else torch.float32
+
+
+def _computes_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16; without them it is two to three times slower than float32."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # since torch 2.11
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,44 @@
+"""Sampling by noise: the frequencies are the model's, and a row's noise is its own."""
+
+from __future__ import annotations
+
+import torch
+
+from midb_ray.engines.decoding import RowNoise, Sampling
+
+SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0, float("-inf")])
+PROMPTS = [torch.tensor([0, number]) for number in range(8000)]
+
+
+def frequencies(sampling: Sampling, steps: int = 1) -> torch.Tensor:
+    """How often each token is drawn for 8,000 prompts that all have the same scores, at the given step."""
+    noise = RowNoise(sampling, PROMPTS, torch.device("cpu"))
+    for _ in range(steps):
+        drawn = noise(torch.empty(0), SCORES.repeat(len(PROMPTS), 1)).argmax(-1)
+    return torch.bincount(drawn, minlength=len(SCORES)) / len(PROMPTS)
+
+
+def test_tokens_are_drawn_as_often_as_the_temperature_says() -> None:
+    for temperature in (0.5, 1.0, 2.0):
+        drawn = frequencies(Sampling(temperature, 1.0, seed=3))
+        assert torch.allclose(drawn, (SCORES / temperature).softmax(-1), atol=0.02)  # four standard errors
+
+
+def test_each_step_draws_anew() -> None:
+    drawn = frequencies(Sampling(1.0, 1.0, seed=3), steps=2)
+    assert torch.allclose(drawn, SCORES.softmax(-1), atol=0.02)
+    assert not torch.equal(drawn, frequencies(Sampling(1.0, 1.0, seed=3)))
+
+
+def test_top_p_leaves_out_the_unlikely() -> None:
+    drawn = frequencies(Sampling(1.0, 0.8, seed=3))
+    assert drawn[2:].sum() == 0
+    assert torch.allclose(drawn[:2], SCORES[:2].softmax(-1), atol=0.02)
+
+
+def test_a_row_draws_the_same_wherever_it_stands() -> None:
+    scores = torch.zeros(3, 1000)
+    together = RowNoise(Sampling(1.0, 1.0, 0), PROMPTS[:3], torch.device("cpu"))(torch.empty(0), scores)
+    alone = RowNoise(Sampling(1.0, 1.0, 0), PROMPTS[2:3], torch.device("cpu"))(torch.empty(0), scores[:1])
+    assert torch.equal(together[2], alone[0])
+    assert not torch.equal(together[1], together[2])
