@@ -84,3 +84,7 @@ def _guarded(job: Callable[[], int]) -> int:
         return ExitCode.FAILED
 
 
+
+
+if __name__ == "__main__":
+    sys.exit(main())

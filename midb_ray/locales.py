@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -21,6 +22,7 @@ from babel import dates, numbers
 
 from midb_ray.errors import UserError
 
+_SUBTAG = re.compile("[a-z]{2}|[a-z]{4}|[a-z0-9]{5,8}|[0-9]{3}|[0-9][a-z0-9]{3}")  # region, script, variant (RFC 5646)
 _SAMPLE_DATE = datetime.date(2024, 12, 25)
 _KEYS = {"codes", "region", "scripts", "group", "quotes", "units", "names"}
 
@@ -139,7 +141,7 @@ class Locales:
             return self._locale(code, self._entries[code]["region"])
         subtags = wanted.replace("_", "-").split("-")
         code = self._by_name.get(subtags[0], "")
-        if not code or len(subtags[0]) > 3:
+        if not code or len(subtags[0]) > 3 or not all(_SUBTAG.fullmatch(subtag) for subtag in subtags[1:]):
             return None
         regions = [subtag.upper() for subtag in subtags[1:] if len(subtag) == 2]
         region = regions[0] if regions else self._entries[code]["region"]

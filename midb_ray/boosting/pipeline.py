@@ -6,24 +6,23 @@ import functools
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork, languages
 from midb_ray.engines import settings as engines
+from midb_ray.engines.flight import Flight
 from midb_ray.errors import ExitCode, UserError
 from midb_ray.formats.registry import FORMATS, detect
 from midb_ray.locales import load_locales
+from midb_ray.pairs import DEAD_LETTER_SCHEMA, rows_to_table
 from midb_ray.runs import cluster, commit, folder, inputs, planning, progress, shards, staging, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 def boost(settings: BoostSettings) -> int:
@@ -35,6 +34,7 @@ def boost(settings: BoostSettings) -> int:
     engines.check(settings.engine)
     files = inputs.find(settings.input)
     _refuse_overlap(settings.output, files)
+    inputs.check(files)
     work = BoostWork(settings, json.dumps(locales.fingerprint(), ensure_ascii=False))
     if settings.dry_run:
         with tempfile.TemporaryDirectory() as scratch, cluster.connected(settings.address):
@@ -51,7 +51,9 @@ def boost(settings: BoostSettings) -> int:
         done, figures = _committed(run, total)
         if done.any():
             logger.info("Resuming %s: %d of %d shards are done.", run.uri, done.sum(), total)
-        if not done.all():
+        if not rows and not done.all():
+            _commit_nothing(run, work)
+        elif not done.all():
             _stream(run, work, total, rows, done, figures)
     return _finish(run, settings, total, rows, figures)
 
@@ -60,17 +62,17 @@ def plan(work: BoostWork, files: list[inputs.InputFile], scratch: str, first: in
     """The shards of these files, numbered from `first`; compressed files are unpacked below `scratch`."""
     settings = work.settings
     tasks: list[planning.Scan] = []
-    for staged in _map_remotely(functools.partial(staging.stage, scratch, settings.shard_rows), files):
+    for staged in cluster.map_remotely(functools.partial(staging.stage, scratch, settings.shard_rows), files):
         form = _format(settings, staged)
         tasks += planning.scans(
             staged.file, staged.uri, staged.layout, form, settings.shard_rows, settings.sample, staged.error
         )
-    found = planning.assemble(tasks, _map_remotely(planning.scan, tasks), first)
+    found = planning.assemble(tasks, cluster.map_remotely(planning.scan, tasks), first)
     if settings.limit is None:
         return found
     everything = list(found)
-    named = _map_remotely(functools.partial(languages, work), everything)
-    return planning.select(everything, named, settings.limit)
+    named = cluster.map_remotely(functools.partial(languages, work), everything)
+    return planning.select(everything, lambda _: next(named), settings.limit)
 
 
 def _format(settings: BoostSettings, staged: staging.Staged) -> str:
@@ -98,9 +100,21 @@ def _planned(run: folder.RunFolder, work: BoostWork, files: list[inputs.InputFil
         logger.info("Planning %d file(s)…", len(new))
         first = sum(table.num_rows for table in tables)
         tables.append(shards.to_table(plan(work, new, storage.join(run.uri, "staging"), first)))
+        if not any(table.num_rows for table in tables):
+            tables.append(shards.to_table([_nothing(new[0])]))
         shards.write_plan(uri, tables)
         storage.write_bytes(storage.join(run.uri, "planned"), "\n".join(file.name for file in files).encode())
     return sum(table.num_rows for table in tables), sum(sum(table.column("rows").to_pylist()) for table in tables)
+
+
+def _nothing(file: inputs.InputFile) -> shards.Shard:
+    """The one shard of an input without rows: its output has the schema and nothing else."""
+    return shards.Shard(0, file.name, file.uri, "lines", next(iter(FORMATS)), 0, 0, 1, 1, 0)
+
+
+def _commit_nothing(run: folder.RunFolder, work: BoostWork) -> None:
+    pairs, dead_letters, figures = work.finish(Flight(0, [], rows_to_table([], DEAD_LETTER_SCHEMA), []), [])
+    commit.commit(run.uri, 0, run.digest, pairs, dead_letters, figures)
 
 
 def _committed(run: folder.RunFolder, total: int) -> tuple[np.ndarray[Any, Any], Figures]:
@@ -131,6 +145,7 @@ def _stream(
 
 def _finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures) -> int:
     """Write the summary, check the books, say what came of it."""
+    storage.sweep(run.uri)
     complete = figures.balanced and figures.rows_in == rows
     share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
     within = share <= settings.max_dead_letters
@@ -146,7 +161,9 @@ def _finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: in
             **figures.to_dict(),
         },
     )
-    counts = ", ".join(f"{figures.total(decision):,} {decision}" for decision in ("boosted", "unchanged", "kept_original"))
+    counts = ", ".join(
+        f"{figures.total(decision):,} {decision}" for decision in ("boosted", "unchanged", "kept_original")
+    )
     logger.info(
         "%s rows in = %s pairs out (%s) + %s dead letters. Output: %s",
         f"{figures.rows_in:,}",
@@ -194,22 +211,3 @@ def _refuse_overlap(output: str, files: list[inputs.InputFile]) -> None:
     for file in files:
         if file.uri.startswith(prefix):
             raise UserError(f"Input {file.name!r} lies inside the output folder {output}; give another --output.")
-
-
-def _map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """`function` over `items` as Ray tasks, results in order, a bounded number of them waiting."""
-    import ray
-
-    from midb_ray.engines.pool import original
-
-    remote = ray.remote(num_cpus=0.5)(function)
-    waiting: list[Any] = []
-    try:
-        for item in items:
-            waiting.append(remote.remote(item))
-            if len(waiting) > 64:
-                yield ray.get(waiting.pop(0))
-        for reference in waiting:
-            yield ray.get(reference)
-    except ray.exceptions.RayError as error:
-        raise original(error) from error

@@ -9,8 +9,8 @@ import pydantic
 from midb_ray import prompts
 from midb_ray.boosting.guard import GuardSettings
 from midb_ray.config import Settings
-from midb_ray.engines.settings import EngineSettings
 from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.settings import EngineSettings
 
 
 class BoostSettings(Settings):
@@ -58,7 +58,6 @@ def fingerprint(settings: BoostSettings, engine: dict[str, Any], locales: dict[s
         **{f"engine.{key}": value for key, value in engine.items()},
         **guard,
         "template": settings.template,
-        "prompt": prompts.PLAIN if settings.template == "plain" else prompts.LOCALE,
         "format": settings.format,
         "language": settings.language,
         "locales": locales,

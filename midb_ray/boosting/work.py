@@ -104,7 +104,18 @@ def _boosted(guard: Guard, pair: Pair, request: Request | None, completion: Comp
     prompt_tokens = len(request.ids) if request is not None and request.ids is not None else None
     answer_tokens = completion.tokens if completion is not None else None
     identity = (pair.row, pair.id, pair.source_id, pair.language)
-    return (*identity, *final, *raw, decision, reasons, distance, prompt_tokens, answer_tokens, pair.repairs, pair.extra)
+    return (
+        *identity,
+        *final,
+        *raw,
+        decision,
+        reasons,
+        distance,
+        prompt_tokens,
+        answer_tokens,
+        pair.repairs,
+        pair.extra,
+    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -23,8 +23,7 @@ from ray.data.datasource import Datasource, ReadTask
 
 from midb_ray.engines.actor import EngineActor, EngineBuilder, Work
 from midb_ray.engines.pool_settings import PoolSettings
-from midb_ray.errors import UserError
-from midb_ray.runs import storage
+from midb_ray.runs import cluster, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
@@ -108,22 +107,7 @@ def stream(
         for row in dataset.iter_rows():
             yield row["shard"], Figures.from_json(row["figures"])
     except ray.exceptions.RayError as error:
-        raise original(error) from error
-
-
-def original(error: BaseException) -> BaseException:
-    """The `UserError` inside an error of Ray's, if there is one; else the error itself."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        candidate = waiting.pop()
-        if isinstance(candidate, UserError):
-            return UserError(str(candidate.args[0]) if candidate.args else "")
-        if candidate is None or id(candidate) in seen:
-            continue
-        seen.add(id(candidate))
-        waiting += [candidate.__cause__, candidate.__context__, getattr(candidate, "cause", None)]
-    return error
+        raise cluster.original(error) from error
 
 
 def _prepared(prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:

@@ -1,14 +1,20 @@
-"""Connect to Ray: the cluster that is named, or a local one of this process's own."""
+"""Ray as the jobs use it: a session on the cluster that is named or on a local one, and plain functions run there."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from midb_ray.errors import UserError
 
+A = TypeVar("A")
+B = TypeVar("B")
+
+_WAITING = 64  # tasks under way at most, so that neither tasks nor results pile up
 _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for a slot
 
 
@@ -26,7 +32,9 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
-    options = {"num_cpus": max(os.cpu_count() or 1, _LOCAL_CPUS), "include_dashboard": False} if target == "local" else {}
+    options = (
+        {"num_cpus": max(os.cpu_count() or 1, _LOCAL_CPUS), "include_dashboard": False} if target == "local" else {}
+    )
     try:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -36,3 +44,40 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """`function` over `items` as Ray tasks, results in order. Raises what a task raised where that is a `UserError`."""
+    import ray
+
+    remote = ray.remote(num_cpus=0.5)(_apply)
+    shared = ray.put(function)
+    waiting: deque[Any] = deque()
+    try:
+        for item in items:
+            waiting.append(remote.remote(shared, item))
+            if len(waiting) == _WAITING:
+                yield ray.get(waiting.popleft())
+        while waiting:
+            yield ray.get(waiting.popleft())
+    except ray.exceptions.RayError as error:
+        raise original(error) from error
+
+
+def original(error: BaseException) -> BaseException:
+    """The `UserError` inside an error of Ray's, if there is one; else the error itself."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        candidate = waiting.pop()
+        if isinstance(candidate, UserError):
+            return UserError(str(candidate.args[0]) if candidate.args else "")
+        if candidate is None or id(candidate) in seen:
+            continue
+        seen.add(id(candidate))
+        waiting += [candidate.__cause__, candidate.__context__, getattr(candidate, "cause", None)]
+    return error
+
+
+def _apply(function: Callable[[A], B], item: A) -> B:
+    return function(item)

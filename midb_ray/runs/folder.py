@@ -24,7 +24,7 @@ from midb_ray.errors import UserError
 from midb_ray.runs import storage
 
 SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
-_OURS = ("run.json", "plan.parquet", "progress.json", "metrics.jsonl", "summary.json", "nonce")
+_OURS = ("run.json", "plan.parquet", "planned", "progress.json", "metrics.jsonl", "summary.json", "nonce")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
 
 Fingerprint = dict[str, Any]
@@ -63,8 +63,8 @@ def open_run(
     fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
     try:
         found = _read(uri)
-        if found is not None and fresh:
-            _clear(uri)
+        if found is not None and (fresh or storage.info(storage.join(uri, "plan.parquet")) is None):
+            _clear(uri)  # without a plan nothing has been done yet: the run begins anew, with whatever settings
             found = None
         if found is None:
             return _create(uri, job, fingerprint, settings)

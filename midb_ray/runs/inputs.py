@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import posixpath
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import pyarrow.parquet as pq
@@ -71,6 +72,13 @@ def layout(file: InputFile, uri: str | None = None) -> tuple[Layout, Compression
             f"{file.name} is neither JSON nor Parquet (it begins with {head[:8]!r}); leave it out of the input."
         )
     return "lines", "none"
+
+
+def check(files: list[InputFile]) -> None:
+    """Look at the first bytes of every file. Raises `UserError` for one that cannot be read or is of no known kind."""
+    with ThreadPoolExecutor(max_workers=16) as threads:
+        for _ in threads.map(layout, files):
+            pass
 
 
 def first_rows(uri: str, kind: Layout, count: int = 100) -> list[bytes | dict[str, Any]]:

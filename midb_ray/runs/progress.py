@@ -9,6 +9,7 @@ import platform
 import sys
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -99,7 +100,7 @@ class Progress:
         entry = json.dumps({"time": content["updated"], **known}) + "\n"
         uri = storage.join(self._run, "metrics.jsonl")
         if storage.is_local(uri):
-            with open(storage.resolve(uri)[1], "a", encoding="utf-8") as file:
+            with Path(storage.resolve(uri)[1]).open("a", encoding="utf-8") as file:
                 file.write(entry)
         else:  # objects cannot be appended to: this session's lines are written again each time
             self._metrics.append(entry)

@@ -147,6 +147,13 @@ def delete_folder(uri: str) -> None:
         _retried(lambda: system.delete_dir(path))
 
 
+def sweep(uri: str) -> None:
+    """Delete what processes that were killed in the middle of a local write have left below a folder."""
+    if is_local(uri):
+        for path in Path(resolve(uri)[1]).rglob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
 def explain(error: OSError, uri: str, doing: str) -> UserError:
     """One sentence for a failed access: what was being done, where, and what storage said."""
     reason = error.strerror or " ".join(str(error).split())[:300]

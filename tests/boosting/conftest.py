@@ -1,0 +1,60 @@
+"""Corpora to boost, and the books of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+CorpusMaker = Callable[..., Path]
+Books = Callable[[Path], "RunBooks"]
+
+
+class RunBooks:
+    """What a run folder holds when a job is through."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pairs: pa.Table = ds.dataset(folder / "pairs", format="parquet").to_table()
+        self.dead_letters: pa.Table = ds.dataset(folder / "dead_letters", format="parquet").to_table()
+        self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+        self.left_over = [path.name for path in (folder / "attempts").glob("*")] if (folder / "attempts").exists() else []
+
+    @property
+    def rows(self) -> list[str]:
+        """The identity of every row that came out, sorted."""
+        return sorted(self.pairs.column("row").to_pylist() + self.dead_letters.column("row").to_pylist())
+
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        return {row["id"]: row for row in self.pairs.to_pylist()}
+
+
+@pytest.fixture
+def make_corpus(tmp_path: Path) -> CorpusMaker:
+    """Write an Alpaca JSON-lines file with `count` German pairs."""
+
+    def make(count: int, name: str = "corpus.jsonl", first: int = 0) -> Path:
+        path = tmp_path / name
+        with path.open("w", encoding="utf-8") as file:
+            for number in range(first, first + count):
+                row = {
+                    "id": f"id-{number}",
+                    "instruction": f"Erkläre in einem Satz, was Regel Nummer {number} bedeutet.",
+                    "input": "",
+                    "output": f"Die Regel {number} besagt,  dass man  im Haus leise sein und auf die Nachbarn achten soll",
+                    "language": "de",
+                    "topic": "Regeln",
+                }
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def books() -> Books:
+    return RunBooks

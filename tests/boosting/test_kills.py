@@ -1,0 +1,124 @@
+"""Processes are killed for real in the middle of a run; every row comes out exactly once all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 1200, 12, 2, 2
+
+
+def command(corpus: Path, output: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "midb_ray.cli", "boost", "--input", str(corpus), "--output", str(output)),
+        *("--engine.kind", "echo", "--engine.echo-delay", "0.02", "--shard-rows", str(SHARD_ROWS)),
+        *("--pool.replicas", str(REPLICAS), "--pool.shards-in-flight", str(IN_FLIGHT), "--progress-seconds", "1"),
+        *more,
+    ]
+
+
+def environment(address: str | None = None) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    return {**kept, "RAY_USAGE_STATS_ENABLED": "0", **({"RAY_ADDRESS": address} if address else {})}
+
+
+def wait_until(condition: Callable[[], bool], job: subprocess.Popen[bytes], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert job.poll() is None, "the job ended before it could be disturbed"
+        assert time.monotonic() < deadline, "the job did not get far enough to be disturbed"
+        time.sleep(0.02)
+
+
+def committed(output: Path) -> dict[str, int]:
+    """The committed shards and when each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (output / "pairs").glob("part-*.parquet")}
+
+
+def actors(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The engine actors below a job's process."""
+    found = []
+    for process in psutil.Process(job.pid).children(recursive=True):
+        try:
+            if "MapWorker" in "".join(process.cmdline()):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a job; whatever it leaves behind is ended with the test."""
+    jobs: list[subprocess.Popen[bytes]] = []
+
+    def run(arguments: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        jobs.append(subprocess.Popen(arguments, env=env or environment(), start_new_session=True))
+        return jobs[-1]
+
+    yield run
+    for job in jobs:
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+            job.wait()
+
+
+def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(tmp_path, make_corpus, books, start) -> None:
+    corpus, output = make_corpus(ROWS), tmp_path / "run"
+    job = start(command(corpus, output))
+    wait_until(lambda: len(committed(output)) >= 10, job)
+    job.kill()
+    job.wait()
+    time.sleep(3)  # the workers of a dead driver leave by themselves
+    before = committed(output)
+    begun = list((output / "attempts").glob("*.json"))
+    assert len(before) < ROWS // SHARD_ROWS
+    assert len(begun) <= REPLICAS * IN_FLIGHT
+
+    assert start(command(corpus, output)).wait(timeout=120) == 0
+    assert {name: committed(output)[name] for name in before} == before
+    run = books(output)
+    assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
+    assert run.summary["complete"]
+    assert run.left_over == []
+
+
+def test_a_killed_actor_is_replaced_and_nothing_is_lost(tmp_path, make_corpus, books, start) -> None:
+    corpus, output = make_corpus(ROWS), tmp_path / "run"
+    job = start(command(corpus, output))
+    wait_until(lambda: len(committed(output)) >= 10, job)
+    victim = actors(job)[0]
+    victim.kill()
+    assert job.wait(timeout=120) == 0
+    run = books(output)
+    assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
+    assert "engine_crash" not in json.dumps(run.summary)
+    assert run.left_over == []
+
+
+def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start) -> None:
+    from ray.cluster_utils import Cluster
+
+    corpus, output = make_corpus(ROWS), tmp_path / "run"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=2, resources={"engine": 1}) for _ in range(2)]
+        job = start(command(corpus, output, "--pool.cpus-per-replica", "2"), environment(cluster.address))
+        wait_until(lambda: len(committed(output)) >= 10, job)
+        raylet = nodes[1].all_processes["raylet"][0].process
+        raylet.kill()
+        assert job.wait(timeout=150) == 0
+    finally:
+        cluster.shutdown()
+    run = books(output)
+    assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
+    assert run.summary["complete"]
