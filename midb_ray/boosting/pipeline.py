@@ -145,7 +145,7 @@ def _stream(
 
 def _finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures) -> int:
     """Write the summary, check the books, say what came of it."""
-    storage.sweep(run.uri)
+    folder.sweep(run.uri)
     complete = figures.balanced and figures.rows_in == rows
     share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
     within = share <= settings.max_dead_letters

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from midb_ray import prompts
-from midb_ray.boosting.guard import Guard
+from midb_ray.boosting.guard import Guard, Verdict
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.engines.actor import ENGINE_CRASH
 from midb_ray.engines.base import Completion, Request
@@ -19,7 +19,7 @@ from midb_ray.formats.reading import Reader
 from midb_ray.formats.records import Record
 from midb_ray.formats.registry import FORMATS
 from midb_ray.locales import Locales
-from midb_ray.pairs import BOOSTED_SCHEMA, DeadLetter, Pair, Text, rows_to_table
+from midb_ray.pairs import BOOSTED_SCHEMA, Boosted, DeadLetter, Pair, Text, rows_to_table
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
 from midb_ray.signals.language import Identifier
@@ -52,9 +52,9 @@ class BoostWork:
         rows = []
         for pair, request, completion in zip(flight.pairs, flight.requests, completions, strict=True):
             row = _boosted(guard, pair, request, completion)
-            figures.count(pair.language, row[10], row[11])
-            figures.prompt_tokens += row[13] or 0
-            figures.answer_tokens += row[14] or 0
+            figures.count(row.language, row.decision, row.reasons)
+            figures.prompt_tokens += row.prompt_tokens or 0
+            figures.answer_tokens += row.answer_tokens or 0
             rows.append(row)
         figures.dead_letters = flight.dead_letters.num_rows
         figures.dead_letter_reasons.update(flight.dead_letters.column("reason").to_pylist())
@@ -88,31 +88,25 @@ def languages(work: BoostWork, shard: shards.Shard) -> list[str | None]:
     return found
 
 
-def _boosted(guard: Guard, pair: Pair, request: Request | None, completion: Completion | None) -> tuple[object, ...]:
-    """One output row, its fields in the order of `BOOSTED_SCHEMA`."""
-    raw = (pair.instruction, pair.input, pair.response)
-    final: tuple[str, str, str] = raw
-    distance: int | None = None
+def _boosted(guard: Guard, pair: Pair, request: Request | None, completion: Completion | None) -> Boosted:
+    """What becomes of one pair."""
+    raw = Text(pair.instruction, pair.input, pair.response)
+    verdict = Verdict("kept_original", (), raw, None)
     if request is None or completion is None:
-        decision, reasons = "kept_original", ("prompt_too_long",)
+        verdict = verdict._replace(reasons=("prompt_too_long",))
     elif completion.finish == "error":
-        decision = "kept_original"
-        reasons = (ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error",)
+        verdict = verdict._replace(reasons=(ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error",))
     else:
         verdict = guard.judge(pair, completion.text, completion.finish)
-        decision, reasons, final, distance = verdict.decision, verdict.reasons, tuple(verdict.text), verdict.distance
-    prompt_tokens = len(request.ids) if request is not None and request.ids is not None else None
-    answer_tokens = completion.tokens if completion is not None else None
-    identity = (pair.row, pair.id, pair.source_id, pair.language)
-    return (
-        *identity,
-        *final,
+    return Boosted(
+        *(pair.row, pair.id, pair.source_id, pair.language),
+        *verdict.text,
         *raw,
-        decision,
-        reasons,
-        distance,
-        prompt_tokens,
-        answer_tokens,
+        verdict.decision,
+        verdict.reasons,
+        verdict.distance,
+        len(request.ids) if request is not None and request.ids is not None else None,
+        completion.tokens if completion is not None else None,
         pair.repairs,
         pair.extra,
     )

@@ -15,6 +15,7 @@ import platform
 import secrets
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -89,6 +90,13 @@ def prove_shared(uri: str, nonce: str) -> None:
 def write_json(uri: str, name: str, content: dict[str, Any]) -> None:
     """Write one of the folder's JSON files."""
     storage.write_bytes(storage.join(uri, name), json.dumps(content, ensure_ascii=False, indent=1).encode())
+
+
+def sweep(uri: str) -> None:
+    """Delete what processes that were killed in the middle of a local write have left in the folder."""
+    if storage.is_local(uri):
+        for path in Path(storage.resolve(uri)[1]).rglob(".*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _read(uri: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import sys
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -36,34 +37,47 @@ class Progress:
         self._resumed_at = done.rows_in
         self._started = time.monotonic()
         self._history: deque[tuple[float, int, int]] = deque([(0.0, done.rows_in, done.answer_tokens)], maxlen=_WINDOW)
-        self._told = 0.0
         self._metrics: list[str] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="progress", daemon=True)
         self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Progress:
         self._publish("running")
         if self._live:
             self._live.start()
+        self._heart.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ended.set()
+        self._heart.join()
         if self._live:
             self._live.update(self._table())
             self._live.stop()
         self._publish("finished" if kind is None else "stopped")
 
     def add(self, figures: Figures) -> None:
-        """Count a committed shard; tell about it when it is time."""
-        self.figures.add(figures)
-        now = time.monotonic() - self._started
-        if self._live:
-            self._live.update(self._table())
-        if now - self._told >= self._seconds:
-            self._told = now
-            self._history.append((now, self.figures.rows_in, self.figures.answer_tokens))
-            self._publish("running")
-            if not self._live:
-                logger.info(self.line())
+        """Count a committed shard."""
+        with self._lock:
+            self.figures.add(figures)
+
+    def _beat(self) -> None:
+        """Tell where the run stands at intervals, whether shards come in or not: silence means that the driver is dead."""
+        while not self._ended.wait(self._seconds):
+            try:
+                with self._lock:
+                    now = time.monotonic() - self._started
+                    self._history.append((now, self.figures.rows_in, self.figures.answer_tokens))
+                    line, table = self.line(), self._table()
+                    self._publish("running")
+            except OSError as error:
+                logger.warning("Cannot write progress.json: %s", error)
+            if self._live:
+                self._live.update(table)
+            else:
+                logger.info(line)
 
     def line(self) -> str:
         """One plain line for logs."""

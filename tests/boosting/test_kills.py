@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 1200, 12, 2, 2
+ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 960, 12, 2, 2
+NOTICE_DEATH_SOON = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
 
 
 def command(corpus: Path, output: Path, *more: str) -> list[str]:
@@ -109,9 +110,10 @@ def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start) -> Non
     from ray.cluster_utils import Cluster
 
     corpus, output = make_corpus(ROWS), tmp_path / "run"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    head = {"num_cpus": 3, "include_dashboard": False, "_system_config": NOTICE_DEATH_SOON}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        nodes = [cluster.add_node(num_cpus=2, resources={"engine": 1}) for _ in range(2)]
+        nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
         job = start(command(corpus, output, "--pool.cpus-per-replica", "2"), environment(cluster.address))
         wait_until(lambda: len(committed(output)) >= 10, job)
         raylet = nodes[1].all_processes["raylet"][0].process
