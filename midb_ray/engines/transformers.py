@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
 
 from midb_ray.engines import models
 from midb_ray.engines.base import Completion, EngineError, Request
@@ -37,6 +38,7 @@ def load(settings: EngineSettings) -> TransformersEngine:
     device = _device(settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    disable_progress_bar()  # in a job's log it would be thousands of lines
     try:
         network, info = AutoModelForCausalLM.from_pretrained(
             place,

@@ -229,13 +229,19 @@ def test_closing_ends_the_thread_and_tells_those_who_wait(make: Make) -> None:
     assert isinstance(run(engine, REQUESTS[:1])[0], EngineError)
 
 
-def test_a_model_directory_is_loaded_and_stops_at_the_end_of_the_assistants_turn(
-    model_folder: Path, tmp_path: Path, chat_tokenizer: PreTrainedTokenizerFast, alone: list[Completion]
+def test_a_model_directory_is_loaded_quietly_and_stops_at_the_end_of_the_assistants_turn(
+    model_folder: Path,
+    tmp_path: Path,
+    chat_tokenizer: PreTrainedTokenizerFast,
+    alone: list[Completion],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     chat_tokenizer.save_pretrained(folder)
     GenerationConfig(eos_token_id=END).save_pretrained(folder)
+    capfd.readouterr()
     engine = engines.build(EngineSettings(model=str(folder), device="cpu", dtype="float32"))
+    assert capfd.readouterr() == ("", "")
     assert isinstance(engine, TransformersEngine)
     assert engine._end == {*END, chat_tokenizer.convert_tokens_to_ids("<|im_end|>")}
     assert engine._model.dtype == torch.float32
