@@ -71,7 +71,7 @@ class RowLimits(StoppingCriteria):  # type: ignore[misc]
         self._lengths = width + torch.tensor(limits, device=device)
         self._abandoned = abandoned
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:  # noqa: ARG002
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         if self._abandoned():
             return torch.ones_like(self._lengths, dtype=torch.bool)
         return input_ids.shape[1] >= self._lengths
