@@ -234,5 +234,5 @@ def _dtype(settings: EngineSettings, device: str) -> torch.dtype:
 
 def _computes_in_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16; without them it is two to three times slower than float32."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # since torch 2.11
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # older torch
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
