@@ -22,14 +22,7 @@ class Attempt:
 
     def __init__(self, run: str, shard: int) -> None:
         self._uri = storage.join(run, "attempts", f"{shard:08d}.json")
-        self.deaths: list[Range] = []
-        try:
-            record = json.loads(storage.read_bytes(self._uri))
-        except FileNotFoundError:
-            return
-        self.deaths = [(first, last) for first, last in record["deaths"]]
-        if record["running"]:
-            self.deaths.append((record["running"][0], record["running"][1]))
+        self.deaths: list[Range] = _read(self._uri)
 
     @property
     def suspect(self) -> bool:
@@ -61,3 +54,13 @@ class Attempt:
         step = -(-(last - first) // PARTS)
         for start in range(first, last, step):
             yield from self._split((start, min(start + step, last)))
+
+
+def _read(uri: str) -> list[Range]:
+    """The ranges that died, the one that was running among them. A record that cannot be understood says nothing."""
+    try:
+        record = json.loads(storage.read_bytes(uri))
+        ranges = [*record["deaths"], *([record["running"]] if record["running"] else [])]
+        return [(int(first), int(last)) for first, last in ranges]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return []

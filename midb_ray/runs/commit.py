@@ -14,10 +14,11 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from midb_ray.runs import storage
+from midb_ray.runs import parquet, storage
 from midb_ray.runs.figures import Figures
 
 PAIRS, DEAD_LETTERS = "pairs", "dead_letters"
+_READERS, _TOGETHER = 32, 1024  # results wait in memory until all that were asked for together are there
 _DICTIONARY = ["language", "decision", "reasons.list.element", "repairs.list.element", "file", "reason"]
 
 
@@ -52,17 +53,11 @@ def commit(run: str, shard: int, digest: str, pairs: pa.Table, dead_letters: pa.
 
 
 def read_part(run: str, shard: int) -> Part | None:
-    """The footer of a committed shard; None if there is no such file or it is none of ours or torn."""
+    """The footer of a committed shard; None if there is no such file or it is none of ours or torn. Raises OSError."""
     try:
-        with storage.open_input(part_uri(run, PAIRS, shard)) as stream:
-            metadata = pq.ParquetFile(stream).metadata.metadata
-    except FileNotFoundError:
-        return None
-    except pa.ArrowInvalid:
-        return None
-    try:
+        metadata = parquet.footer(part_uri(run, PAIRS, shard)).metadata or {}
         return Part(Figures.from_json(metadata[b"midb_ray.figures"]), metadata[b"midb_ray.fingerprint"].decode())
-    except (KeyError, TypeError, ValueError):
+    except (FileNotFoundError, pa.ArrowInvalid, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -80,5 +75,6 @@ def _serialise(table: pa.Table, metadata: dict[bytes, bytes]) -> pa.Buffer:
 
 def read_parts(run: str, shards: list[int]) -> Iterator[Part | None]:
     """The footers of many shards, in order, read side by side (on object stores each takes a round trip)."""
-    with ThreadPoolExecutor(max_workers=32) as threads:
-        yield from threads.map(functools.partial(read_part, run), shards)
+    with ThreadPoolExecutor(max_workers=_READERS) as threads:
+        for start in range(0, len(shards), _TOGETHER):
+            yield from threads.map(functools.partial(read_part, run), shards[start : start + _TOGETHER])

@@ -4,7 +4,8 @@ run.json          settings, fingerprint, versions        plan.parquet   the shar
 pairs/            committed output, a file per shard     dead_letters/  rows that could not become pairs
 attempts/         shards that took an engine down        staging/       input that had to be unpacked
 progress.json     rewritten every few seconds            metrics.jsonl  the same over time
-summary.json      totals, written at the end
+summary.json      totals, written at the end             planned        names of the planned input files
+nonce             proof that storage is shared           report.html    made at the end
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from midb_ray.errors import UserError
 from midb_ray.runs import storage
 
 SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
-_OURS = ("run.json", "plan.parquet", "planned", "progress.json", "metrics.jsonl", "summary.json", "nonce")
+_RUN = "run.json"
+_OURS = (_RUN, "plan.parquet", "planned", "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
+
+_KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}
 
 Fingerprint = dict[str, Any]
 
@@ -56,20 +60,25 @@ def open_run(
     accept: tuple[str, ...] = (),
     fresh: bool = False,
 ) -> RunFolder:
-    """Create the run folder at `uri`, or go on in it.
+    """Create the run folder at `uri`, or go on in it. The folder's own `uri` is absolute: any process finds it.
 
     Raises `UserError` if it belongs to something else, to another job, or to a run with another fingerprint (the difference is
     shown) that `accept` does not cover.
     """
     fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
+    uri = storage.absolute(uri)
     try:
-        found = _read(uri)
-        if found is not None and (fresh or storage.info(storage.join(uri, "plan.parquet")) is None):
-            _clear(uri)  # without a plan nothing has been done yet: the run begins anew, with whatever settings
-            found = None
+        found = _read(uri, fresh)
         if found is None:
+            _refuse_strangers(uri, fresh)
+        elif found["job"] != job:
+            raise UserError(f"The output {uri} belongs to a {found['job']} run; give this {job} run another --output.")
+        anew = fresh or (found is not None and not _has_begun(uri))
+        if anew:
+            _clear(uri)
+        if found is None or anew:
             return _create(uri, job, fingerprint, settings)
-        return _resume(uri, job, fingerprint, settings, accept, found)
+        return _resume(uri, fingerprint, settings, accept, found)
     except OSError as error:
         raise storage.explain(error, uri, "use the output folder") from None
 
@@ -99,28 +108,45 @@ def sweep(uri: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _read(uri: str) -> dict[str, Any] | None:
+def _read(uri: str, fresh: bool) -> dict[str, Any] | None:
+    """What run.json says; None if there is none, or if it says nothing and is not needed."""
+    path = storage.join(uri, _RUN)
     try:
-        content = json.loads(storage.read_bytes(storage.join(uri, "run.json")))
+        content = json.loads(storage.read_bytes(path))
     except FileNotFoundError:
         return None
     except ValueError:
-        raise UserError(
-            f"{storage.join(uri, 'run.json')} is not valid JSON; give another --output, or --fresh."
-        ) from None
-    if not isinstance(content, dict) or "fingerprint" not in content:
-        raise UserError(f"{storage.join(uri, 'run.json')} is no run file of midb_ray; give another --output.")
+        if fresh:
+            return None
+        raise UserError(f"{path} is not valid JSON; give another --output, or start over with --fresh.") from None
+    if not isinstance(content, dict) or any(not isinstance(content.get(key), kind) for key, kind in _KEYS.items()):
+        raise UserError(f"{path} is no run file of midb_ray; give another --output.")
     return content
 
 
-def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any]) -> RunFolder:
-    strangers = [file for file in storage.list_files(uri) if file.uri.rpartition("/")[2] not in _OURS]
+def _has_begun(uri: str) -> bool:
+    """Whether anything was planned or done; if not, the run may begin anew with whatever settings."""
+    return storage.info(storage.join(uri, "plan.parquet")) is not None or storage.is_folder(storage.join(uri, "pairs"))
+
+
+def _refuse_strangers(uri: str, fresh: bool) -> None:
+    """Raise `UserError` if a folder without run.json holds anything but hidden files; what runs write may be there if `fresh`."""
     if storage.info(uri) is not None:
         raise UserError(f"The output {uri} is a file; expected a folder, new or of an earlier run.")
-    if strangers:
+    found = {*(file.uri.rpartition("/")[2] for file in storage.list_files(uri)), *storage.list_folders(uri)}
+    ours = {*_OURS, *_FOLDERS}
+    for name in sorted(found - ours - {"lost+found"}):
+        if not name.startswith("."):
+            raise UserError(
+                f"The output {uri} holds something that is of no run ({name}); give an empty or a new folder."
+            )
+    if found & ours - {"nonce"} and not fresh:
         raise UserError(
-            f"The output {uri} holds files of something else ({strangers[0].uri}); give an empty or new folder."
+            f"The output {uri} holds parts of a run but not its run.json; start over with --fresh, or give another --output."
         )
+
+
+def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any]) -> RunFolder:
     digest, nonce = digest_of(fingerprint), secrets.token_hex(16)
     storage.write_bytes(storage.join(uri, "nonce"), nonce.encode())
     content = {
@@ -138,14 +164,11 @@ def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, An
 
 def _resume(
     uri: str,
-    job: str,
     fingerprint: Fingerprint,
     settings: dict[str, Any],
     accept: tuple[str, ...],
     found: dict[str, Any],
 ) -> RunFolder:
-    if found["job"] != job:
-        raise UserError(f"The output {uri} belongs to a {found['job']} run; give this {job} run another --output.")
     before = found["fingerprint"]
     _check_inputs(uri, before.get("inputs", {}), fingerprint.get("inputs", {}))
     changed = [key for key in sorted({*before, *fingerprint} - {"inputs"}) if before.get(key) != fingerprint.get(key)]
@@ -183,7 +206,7 @@ def _clear(uri: str) -> None:
     """Delete what a run has written, and nothing else."""
     for folder in _FOLDERS:
         storage.delete_folder(storage.join(uri, folder))
-    for name in _OURS:
+    for name in reversed(_OURS):  # run.json last: until then the folder is still that run's
         storage.delete(storage.join(uri, name))
 
 

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from midb_ray.errors import UserError
-from midb_ray.runs import storage
+from midb_ray.runs import parquet, records, storage
 
 Layout = Literal["lines", "array", "parquet"]
 Compression = Literal["none", "gz", "zst"]
 
 _HEAD = 1 << 16
+_HIDDEN = (".", "_")
 _BOM = b"\xef\xbb\xbf"
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_SKIPPED = b"\x2a\x4d\x18"  # bytes 2 to 4 of a frame without data, with which parallel Zstandard writers begin
+_FOREIGN = {
+    b"BZh": "bzip2 data",
+    b"\xfd7zXZ\x00": "xz data",
+    b"PK\x03\x04": "a zip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x04\x22\x4d\x18": "lz4 data",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+}
 
 
 class InputFile(NamedTuple):
     """One input file. `name` is how the user called it (below a folder: the folder as given and the path in it) and ties rows,
-    resume and dead letters to it; size and version tell whether it changed."""
+    resume and dead letters to it; `uri` is where any process finds it; size and version tell whether it changed."""
 
     name: str
     uri: str
@@ -34,8 +46,8 @@ class InputFile(NamedTuple):
 def find(inputs: tuple[str, ...]) -> list[InputFile]:
     """The files that paths, folders and patterns stand for, each once, in the order given and by name within.
 
-    Files whose names begin with `.` or `_` are left out of folders, as Spark and Hadoop do.
-    Raises `UserError` for an input that is absent or cannot be read.
+    Files and folders whose names begin with `.` or `_` are left out of folders, as Spark and Hadoop do, and only match
+    patterns that begin like them. Raises `UserError` for an input that is absent or cannot be read.
     """
     files: dict[str, InputFile] = {}
     for given in inputs:
@@ -46,12 +58,10 @@ def find(inputs: tuple[str, ...]) -> list[InputFile]:
         if not found:
             raise UserError(f"Input {given!r} does not exist or holds no file; expected a file, a folder or a pattern.")
         for file in found:
+            storage.resolve(file.uri)  # refuses names that are no text
             if any(character in file.name for character in "\n\r"):
                 raise UserError(f"Input file {file.name!r} has a line break in its name; rename it.")
-            files.setdefault(file.uri, file)
-    names = [file.name for file in files.values()]
-    if len(set(names)) < len(names):
-        raise UserError(f"Two inputs have the same name {max(names, key=names.count)!r}; give them by different paths.")
+            files.setdefault(storage.absolute(file.uri), file._replace(uri=storage.absolute(file.uri)))
     return list(files.values())
 
 
@@ -62,14 +72,16 @@ def layout(file: InputFile, uri: str | None = None) -> tuple[Layout, Compression
         return "parquet", "none"
     if head.startswith(_GZIP):
         return "lines", "gz"
-    if head.startswith(_ZSTD):
+    if head.startswith(_ZSTD) or (head[1:4] == _SKIPPED and head[0] & 0xF0 == 0x50):
         return "lines", "zst"
     text = head.removeprefix(_BOM).lstrip()
     if text.startswith(b"[") and not _is_array_line(text):
         return "array", "none"
-    if b"\x00" in head[:64] and not text.startswith(b"{"):
+    foreign = next((kind for magic, kind in _FOREIGN.items() if head.startswith(magic)), None)
+    if foreign is not None or (b"\x00" in head[:64] and not text.startswith(b"{")):
         raise UserError(
-            f"{file.name} is neither JSON nor Parquet (it begins with {head[:8]!r}); leave it out of the input."
+            f"{file.name} is {foreign or 'neither JSON nor Parquet'} (it begins with {head[:8]!r}); expected JSON lines, a JSON "
+            "array or Parquet, the first two as UTF-8 and plain, .gz or .zst. Convert it, or leave it out of the input."
         )
     return "lines", "none"
 
@@ -83,15 +95,23 @@ def check(files: list[InputFile]) -> None:
 
 def first_rows(uri: str, kind: Layout, count: int = 100) -> list[bytes | dict[str, Any]]:
     """Some rows from the beginning of a file, to detect its format by."""
-    if kind == "parquet":
+    try:
+        if kind == "parquet":
+            return _first_parquet_rows(uri, count)
         with storage.open_input(uri) as stream:
-            batch = next(pq.ParquetFile(stream).iter_batches(batch_size=count), None)
-            return [] if batch is None else list(batch.to_pylist())
-    from midb_ray.runs import records
+            rows = records.elements(stream) if kind == "array" else records.lines(stream)
+            return [row.raw for row in itertools.islice(rows, count)]
+    except (OSError, pa.ArrowException) as error:
+        raise storage.explain(error, uri, "read") from None
 
+
+def _first_parquet_rows(uri: str, count: int) -> list[bytes | dict[str, Any]]:
+    try:
+        parquet.footer(uri)
+    except pa.ArrowInvalid:
+        return []  # no whole file: planning says so
     with storage.open_input(uri) as stream:
-        rows = records.elements(stream) if kind == "array" else records.lines(stream)
-        return [row.raw for row, _ in zip(rows, range(count), strict=False)]
+        return list(parquet.rows(stream, 0, count))
 
 
 def _head(uri: str) -> bytes:
@@ -114,19 +134,17 @@ def _is_array_line(text: bytes) -> bool:
 
 
 def _expand(given: str) -> list[InputFile]:
-    if any(character in given for character in "*?["):
-        exact = storage.info(given)
-        if exact is None:
-            return _matching(given)
     name = given if "://" in given else posixpath.normpath(given)
     found = storage.info(given)
     if found is not None:
         return [InputFile(name, found.uri, found.size, found.version)]
+    if any(character in given for character in "*?[") and not storage.is_folder(given):
+        return _matching(name)
     prefix = len(given.rstrip("/")) + 1
     return [
         InputFile(f"{name.rstrip('/')}/{file.uri[prefix:]}", file.uri, file.size, file.version)
         for file in storage.list_files(given, recursive=True)
-        if not any(part.startswith((".", "_")) for part in file.uri[prefix:].split("/"))
+        if not any(part.startswith(_HIDDEN) for part in file.uri[prefix:].split("/"))
     ]
 
 
@@ -147,6 +165,9 @@ def _matching(pattern: str) -> list[InputFile]:
 def _matches(parts: list[str], patterns: list[str]) -> bool:
     if not patterns:
         return not parts
-    if patterns[0] == "**":
-        return any(_matches(parts[start:], patterns[1:]) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])
+    crossing = patterns[0] == "**"
+    if crossing and _matches(parts, patterns[1:]):
+        return True
+    if not parts or (parts[0].startswith(_HIDDEN) and not patterns[0].startswith(parts[0][0])):
+        return False
+    return fnmatch.fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns if crossing else patterns[1:])

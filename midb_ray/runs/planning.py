@@ -7,20 +7,25 @@ Parquet needs only its footer. A scan is a plain function of its task, so anythi
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
-from midb_ray.runs import records, storage
+from midb_ray.errors import UserError
+from midb_ray.runs import parquet, records, storage
 from midb_ray.runs.inputs import InputFile, Layout
 from midb_ray.runs.shards import Shard
 
 STRETCH = 64 << 20  # bytes of a file that one scan covers; part of what makes plans reproducible
 SHARD_BYTES = 64 << 20  # a shard of very long rows ends here, so that it fits into memory many times over
+_PARQUET_ROWS = 1 << 20  # looked at together: a file may have any number of rows
+
+Places = npt.NDArray[np.int64]
 
 
 class Scan(NamedTuple):
@@ -48,8 +53,11 @@ class Scanned(NamedTuple):
 def scans(
     file: InputFile, uri: str, layout: Layout, form: str, shard_rows: int, sample: float, error: str | None
 ) -> list[Scan]:
-    """The scans that cover a file."""
-    found = storage.info(uri)
+    """The scans that cover a file. Raises `UserError` if it cannot be read."""
+    try:
+        found = storage.info(uri)
+    except OSError as failure:
+        raise storage.explain(failure, uri, "read") from None
     size = found.size if found else 0
     step = STRETCH if layout == "lines" else max(size, 1)
     starts = range(0, max(size, 1), step)
@@ -60,9 +68,12 @@ def scans(
 
 
 def scan(task: Scan) -> Scanned:
-    """The shards of one stretch. Raises OSError if the file cannot be read."""
+    """The shards of one stretch. Raises `UserError` if the file cannot be read."""
     scanner = {"lines": _scan_lines, "array": _scan_array, "parquet": _scan_parquet}[task.layout]
-    found = scanner(task)
+    try:
+        found = scanner(task)
+    except OSError as failure:
+        raise storage.explain(failure, task.uri, "read") from None
     if task.error is None:
         return found
     last = Shard(
@@ -83,9 +94,17 @@ def assemble(tasks: Iterable[Scan], results: Iterable[Scanned], first_shard: int
         lines, rows = lines + result.lines, rows + result.rows
 
 
-def is_picked(name: str, place: int, sample: float) -> bool:
-    """Whether a row belongs to the sample: by a hash of where it stands, so the choice is unbiased and never changes."""
-    return xxhash.xxh3_64_intdigest(f"{name}@{place}".encode(), seed=7) < sample * 2.0**64
+def picked(name: str, places: Places, sample: float) -> npt.NDArray[np.bool_]:
+    """Which rows belong to the sample: by a hash of where they stand, so the choice is unbiased and never changes.
+
+    `places` are the byte offsets of a file's rows (row numbers in Parquet). The hash is the finaliser of SplitMix64 (Steele,
+    Lea and Flood 2014), which mixes all bits well and works on whole columns.
+    """
+    mixed = places.astype(np.uint64) + np.uint64(xxhash.xxh3_64_intdigest(name.encode()))
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)).astype(np.float64) < sample * 2.0**53
 
 
 def _scan_lines(task: Scan) -> Scanned:
@@ -97,17 +116,23 @@ def _scan_lines(task: Scan) -> Scanned:
     if not content.endswith(b"\n"):
         ends = np.append(ends, len(content))
     starts = np.concatenate(([0], ends[:-1] + 1))
-    blank = np.zeros(len(ends), dtype=bool)
-    for index in np.flatnonzero(ends - starts <= records.BLANK_LIMIT):
-        blank[index] = not content[starts[index] : ends[index]].removeprefix(b"\xef\xbb\xbf").strip()
-    numbers = np.flatnonzero(~blank)
+    numbers = np.flatnonzero(~_blank(content, starts, ends))
     starts, ends = starts[numbers] + begin, ends[numbers] + begin
-    places = [(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
     shards = [
-        _shard(task, places[rows[0]][0], places[rows[-1]][1] - places[rows[0]][0], int(numbers[rows[0]]) + 1, rows)
-        for rows in _cut(task, places)
+        _shard(task, rows, int(starts[rows[0]]), int(ends[rows[-1]]), int(numbers[rows[0]]) + 1)
+        for rows in _cut(task, starts, starts, ends)
     ]
-    return Scanned(shards, lines, len(places))
+    return Scanned(shards, lines, len(numbers))
+
+
+def _blank(content: bytes, starts: Places, ends: Places) -> npt.NDArray[np.bool_]:
+    """Which lines are no rows: what `records.bare` says, asked only for lines that may be."""
+    blank: npt.NDArray[np.bool_] = starts == ends
+    first = np.frombuffer(content, dtype=np.uint8)[np.minimum(starts, len(content) - 1)]
+    short = ends - starts <= records.BLANK_LIMIT + len(b"\xef\xbb\xbf\r")
+    for index in np.flatnonzero(~blank & short & ((first <= 0x20) | (first == 0xEF))):
+        blank[index] = not records.bare(content[starts[index] : ends[index]])
+    return blank
 
 
 def _stretch(task: Scan) -> tuple[bytes, int]:
@@ -133,44 +158,65 @@ def _after_newline(stream: pa.NativeFile, place: int, size: int) -> int:
 
 
 def _scan_array(task: Scan) -> Scanned:
+    starts, lengths, lines = array("q"), array("q"), array("q")  # eight bytes a row each, however many rows
     with storage.open_input(task.uri) as stream:
-        found = [(row.offset, row.offset + len(row.raw), row.line) for row in records.elements(stream)]
-    places = [(start, end) for start, end, _ in found]
+        for row in records.elements(stream):
+            starts.append(row.offset)
+            lengths.append(len(row.raw))
+            lines.append(row.line)
+    begins = np.array(starts, dtype=np.int64)
+    ends = begins + np.array(lengths, dtype=np.int64)
     shards = [
-        _shard(task, places[rows[0]][0], places[rows[-1]][1] - places[rows[0]][0], found[rows[0]][2], rows)
-        for rows in _cut(task, places)
+        _shard(task, rows, int(begins[rows[0]]), int(ends[rows[-1]]), lines[rows[0]])
+        for rows in _cut(task, begins, begins, ends)
     ]
-    return Scanned(shards, 0, len(places))
+    return Scanned(shards, 0, len(starts))
 
 
 def _scan_parquet(task: Scan) -> Scanned:
-    with storage.open_input(task.uri) as stream:
-        rows = pq.ParquetFile(stream).metadata.num_rows
-    places = [(row, row + 1) for row in range(rows)]
-    shards = [_shard(task, picked[0], picked[-1] + 1 - picked[0], 0, picked) for picked in _cut(task, places)]
-    return Scanned(shards, 0, rows)
+    """Row numbers take the part of byte offsets; how many bytes a row has is known on average for each row group."""
+    try:
+        metadata = parquet.footer(task.uri)
+    except pa.ArrowInvalid as error:
+        if task.error is not None:
+            return Scanned([], 0, 0)
+        raise UserError(f"Cannot read {task.uri}: not a whole Parquet file, {error}.") from None
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    row_marks = np.cumsum([0, *(group.num_rows for group in groups)])
+    byte_marks = np.cumsum([0, *(group.total_byte_size for group in groups)])
+    step = task.shard_rows * max(_PARQUET_ROWS // task.shard_rows, 1)
+    shards = []
+    for first in range(0, metadata.num_rows, step):
+        places = np.arange(first, min(first + step, metadata.num_rows) + 1)
+        marks = np.interp(places, row_marks, byte_marks)
+        shards += [
+            _shard(task, first + rows, int(first + rows[0]), int(first + rows[-1]) + 1, 0)
+            for rows in _cut(task, places[:-1], marks[:-1], marks[1:])
+        ]
+    return Scanned(shards, 0, metadata.num_rows)
 
 
-def _cut(task: Scan, places: list[tuple[int, int]]) -> Iterator[list[int]]:
-    """Groups of the rows that are picked, each at most `shard_rows` rows and `SHARD_BYTES` bytes long."""
-    group: list[int] = []
-    for index, (start, end) in enumerate(places):
-        if task.sample < 1 and not is_picked(task.file.name, start, task.sample):
-            continue
-        if group and (len(group) == task.shard_rows or end - places[group[0]][0] > SHARD_BYTES):
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group
+def _cut(task: Scan, places: Places, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Iterator[Places]:
+    """Groups of the rows that are picked, each at most `shard_rows` rows and `SHARD_BYTES` bytes (from `starts` to `ends`) long."""
+    rows = np.arange(len(places))
+    if task.sample < 1:
+        rows = np.flatnonzero(picked(task.file.name, places, task.sample))
+        starts, ends = starts[rows], ends[rows]
+    first = 0
+    while first < len(rows):
+        last = min(first + task.shard_rows, len(rows))
+        if ends[last - 1] - starts[first] > SHARD_BYTES:
+            last = max(int(np.searchsorted(ends, starts[first] + SHARD_BYTES, side="right")), first + 1)
+        yield rows[first:last]
+        first = last
 
 
-def _shard(task: Scan, offset: int, length: int, line: int, rows: list[int]) -> Shard:
-    whole = rows[-1] - rows[0] + 1 == len(rows)
-    picked = None if whole else [row - rows[0] for row in rows]
-    return Shard(
-        0, task.file.name, task.uri, task.layout, task.format, offset, length, line, rows[0] + 1, len(rows), picked
-    )
+def _shard(task: Scan, rows: Places, start: int, stop: int, line: int) -> Shard:
+    """The shard of some rows of a scan, which lie between two places in the file."""
+    first = int(rows[0])
+    chosen = None if int(rows[-1]) - first + 1 == len(rows) else (rows - first).tolist()
+    place = (task.file.name, task.uri, task.layout, task.format, start, stop - start)
+    return Shard(0, *place, line, first + 1, len(rows), chosen)
 
 
 def select(shards: Iterable[Shard], languages: Callable[[Shard], list[str | None]], limit: int) -> Iterator[Shard]:

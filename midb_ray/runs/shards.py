@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from midb_ray.runs import records, storage
+from midb_ray.runs import parquet, records, storage
 from midb_ray.runs.inputs import Layout
 
 
@@ -64,36 +64,31 @@ def from_table(table: pa.Table) -> list[Shard]:
 
 
 def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
-    """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes or a parsed row."""
+    """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes or a parsed row.
+
+    Raises `UserError` if the file cannot be read.
+    """
     if shard.error is not None:
         return
     picked = None if shard.picked is None else set(shard.picked)
-    with storage.open_input(shard.uri) as stream:
-        if shard.layout == "parquet":
-            rows = _parquet_rows(stream, shard)
-            yield from (
-                (str(shard.position + index), None, None, row)
-                for index, row in enumerate(rows)
-                if picked is None or index in picked
-            )
-            return
-        cutter = records.lines if shard.layout == "lines" else records.elements
-        for index, row in enumerate(cutter(stream, shard.offset, shard.length)):
-            if picked is None or index in picked:
-                line = shard.line + row.line - 1
-                yield str(line if shard.layout == "lines" else shard.position + index), line, row.offset, row.raw
+    try:
+        with storage.open_input(shard.uri) as stream:
+            rows = _parquet_rows(stream, shard) if shard.layout == "parquet" else _text_rows(stream, shard)
+            yield from (row for index, row in enumerate(rows) if picked is None or index in picked)
+    except (OSError, pa.ArrowException) as error:
+        raise storage.explain(error, shard.uri, f"read shard {shard.shard} in") from None
 
 
-def _parquet_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[dict[str, Any]]:
-    """Rows `offset` to `offset + length` of a Parquet file, reading only the row groups that hold them."""
-    file = pq.ParquetFile(stream)
-    first = 0
-    for group in range(file.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
-        start, stop = max(shard.offset - first, 0), min(shard.offset + shard.length - first, count)
-        if start < stop:
-            yield from file.read_row_group(group).slice(start, stop - start).to_pylist()
-        first += count
+def _parquet_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
+    for index, row in enumerate(parquet.rows(stream, shard.offset, shard.length)):
+        yield str(shard.position + index), None, None, row
+
+
+def _text_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
+    cutter = records.lines if shard.layout == "lines" else records.elements
+    for index, row in enumerate(cutter(stream, shard.offset, shard.length)):
+        line = shard.line + row.line - 1
+        yield str(line if shard.layout == "lines" else shard.position + index), line, row.offset, row.raw
 
 
 def read_plan(uri: str, start: int = 0, count: int | None = None) -> Iterator[pa.Table]:

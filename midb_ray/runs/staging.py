@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 import zstandard
 
-from midb_ray.runs import inputs, storage
-from midb_ray.runs.inputs import InputFile, Layout
+from midb_ray.errors import UserError
+from midb_ray.runs import inputs, parquet, storage
+from midb_ray.runs.inputs import Compression, InputFile, Layout
 
 _BLOCK = 4 << 20
-_LARGE_ROW_GROUP = 16  # in shards: a shard reads the whole row group that it lies in
+_ZSTD_BLOCK = (
+    4096  # compressed bytes at a time: four of them may become 128 KiB, and all that comes out stands in memory at once
+)
+_ZSTD_WINDOW = 1 << 31  # as `zstd --long=31` writes
 
 
 class Staged(NamedTuple):
@@ -29,22 +32,34 @@ class Staged(NamedTuple):
 
 
 def stage(folder: str, shard_rows: int, file: InputFile) -> Staged:
-    """Make a file splittable, in `folder` if it has to be written anew. Raises `UserError`, or OSError if storage fails."""
+    """Make a file splittable, in `folder` if it has to be written anew. Raises `UserError` for what cannot be read."""
+    try:
+        return _stage(storage.join(folder, xxhash.xxh3_64_hexdigest(file.name.encode())), shard_rows, file)
+    except (OSError, pa.ArrowException) as error:
+        raise storage.explain(error, f"{file.uri} into {folder}", "unpack") from None
+
+
+def _stage(target: str, shard_rows: int, file: InputFile) -> Staged:
+    uri, error = file.uri, None
     layout, compression = inputs.layout(file)
-    target = storage.join(folder, xxhash.xxh3_64_hexdigest(file.name.encode()))
     if compression != "none":
-        error = _unpack(file, compression, target)
-        layout, nested = inputs.layout(file, target)
-        if nested != "none":
-            return Staged(file, target, "lines", f"{file.name} is compressed twice")
-        return Staged(file, target, layout, error)
-    if layout == "parquet" and _has_large_row_groups(file.uri, shard_rows):
-        _regroup(file.uri, target, shard_rows)
-        return Staged(file, target, layout, None)
-    return Staged(file, file.uri, layout, None)
+        uri, error = target, _unpack(file, compression, target)
+        layout, inner = inputs.layout(file, uri)
+        if inner != "none":
+            raise UserError(f"{file.name} is compressed twice, {inner} inside {compression}; unpack it once.")
+    if layout != "parquet":
+        return Staged(file, uri, layout, error)
+    try:
+        metadata = parquet.footer(uri)
+    except pa.ArrowInvalid as broken:
+        return Staged(file, uri, layout, error or f"no whole Parquet file: {broken}")
+    if parquet.has_large_groups(metadata, shard_rows):
+        parquet.regroup(uri, f"{target}.parquet", shard_rows)
+        uri = f"{target}.parquet"
+    return Staged(file, uri, layout, error)
 
 
-def _unpack(file: InputFile, compression: str, target: str) -> str | None:
+def _unpack(file: InputFile, compression: Compression, target: str) -> str | None:
     """Decompress; a file that breaks off is kept as far as it goes, and the reason returned."""
     error: str | None = None
     with storage.open_output(target) as out, storage.open_input(file.uri) as source:
@@ -65,31 +80,16 @@ def _gzip_blocks(source: pa.NativeFile) -> Iterator[bytes]:
 
 def _zstd_blocks(source: pa.NativeFile) -> Iterator[bytes]:
     """All frames of a file. Raises EOFError when the last one is cut off, which a plain reader passes over in silence."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    frame = unpacker.decompressobj()
     begun = False
     while block := source.read(_BLOCK):
-        while block:
-            yield frame.decompress(block)
-            block = frame.unused_data if frame.eof else b""
-            if frame.eof:
-                frame = zstandard.ZstdDecompressor().decompressobj()
-                begun = bool(block)
-            else:
-                begun = True
+        for start in range(0, len(block), _ZSTD_BLOCK):
+            part = block[start : start + _ZSTD_BLOCK]
+            while part:
+                yield frame.decompress(part)
+                begun, part = not frame.eof, frame.unused_data if frame.eof else b""
+                if frame.eof:
+                    frame = unpacker.decompressobj()
     if begun:
         raise EOFError("the last frame is incomplete")
-
-
-def _has_large_row_groups(uri: str, shard_rows: int) -> bool:
-    with storage.open_input(uri) as stream:
-        metadata = pq.ParquetFile(stream).metadata
-    groups = (metadata.row_group(index).num_rows for index in range(metadata.num_row_groups))
-    return any(rows > _LARGE_ROW_GROUP * shard_rows for rows in groups)
-
-
-def _regroup(uri: str, target: str, shard_rows: int) -> None:
-    with storage.open_input(uri) as stream, storage.open_output(target) as out:
-        file = pq.ParquetFile(stream)
-        with pq.ParquetWriter(out, file.schema_arrow) as writer:
-            for batch in file.iter_batches(batch_size=shard_rows):
-                writer.write_batch(batch)

@@ -7,31 +7,23 @@ complete bytes in one write, because an exception inside an open output stream w
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import datetime
 import errno
 import functools
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import tenacity
 
 from midb_ray.errors import UserError
 
-_FINAL = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
-_REFUSALS = (
-    "ACCESS_DENIED",
-    "NO_SUCH_BUCKET",
-    "INVALID_ACCESS_KEY_ID",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "code 403",
-    "code 404",
-)
-
-T = TypeVar("T")
+ATTEMPTS = 8  # of each request to an object store, with growing pauses between them: about a minute of trouble
+_SCHEMES = ("s3", "gs", "hf")
 
 
 class FileInfo(NamedTuple):
@@ -43,22 +35,34 @@ class FileInfo(NamedTuple):
 
 
 def resolve(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of a URI and the path in it. Raises `UserError` for a scheme that is not known here."""
+    """The file system of a URI and the path in it. Raises `UserError` for what cannot name a file."""
+    if "\0" in uri or not _is_text(uri):
+        raise UserError(f"{uri!r} cannot be used: its name is not UTF-8 text; rename it.")
     scheme, separator, rest = uri.partition("://")
     if not separator:
+        if uri.split(":")[0] in _SCHEMES and ":/" in uri:
+            raise UserError(f"{uri} is neither a path nor a URI; did you mean {uri.replace(':', ':/', 1)}?")
         return _file_system("file"), os.path.abspath(os.path.expanduser(uri))
     if scheme == "file":
         return _file_system("file"), rest
-    if scheme not in ("s3", "gs", "hf"):
+    if scheme not in _SCHEMES:
         raise UserError(
             f"{uri}: unknown kind of storage {scheme!r}; expected a path or s3://, gs:// or hf:// (reading)."
         )
-    return _file_system(scheme), rest.rstrip("/")
+    path = rest.rstrip("/")
+    if not all(path.split("/")):
+        raise UserError(f"{uri} names no place in a bucket; expected {scheme}://BUCKET/PATH without empty parts.")
+    return _file_system(scheme), path
 
 
 def is_local(uri: str) -> bool:
     """Whether the URI lies in this machine's file tree (which may still be a shared mount)."""
     return "://" not in uri or uri.startswith("file://")
+
+
+def absolute(uri: str) -> str:
+    """The same place for processes with any working folder. Raises `UserError` like `resolve`."""
+    return resolve(uri)[1] if is_local(uri) else uri
 
 
 def join(uri: str, *parts: str) -> str:
@@ -68,20 +72,15 @@ def join(uri: str, *parts: str) -> str:
 
 def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
     """A file's content, or the range of it. Raises FileNotFoundError or OSError."""
-    system, path = resolve(uri)
-
-    def read() -> bytes:
-        with system.open_input_file(path) as file:
-            size = file.size() - offset if length is None else length
-            return bytes(file.read_at(size, offset))
-
-    return _retried(read)
+    with open_input(uri) as file:
+        size = file.size() - offset if length is None else length
+        return bytes(file.read_at(size, offset))
 
 
 def open_input(uri: str) -> pa.NativeFile:
     """A seekable file for reading. Raises FileNotFoundError or OSError."""
     system, path = resolve(uri)
-    return _retried(lambda: system.open_input_file(path))
+    return system.open_input_file(path)
 
 
 def open_output(uri: str) -> pa.NativeFile:
@@ -89,75 +88,80 @@ def open_output(uri: str) -> pa.NativeFile:
     system, path = resolve(uri)
     if is_local(uri):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return system.open_output_stream(path)
+    return system.open_output_stream(path, compression=None)
 
 
 def write_bytes(uri: str, content: bytes | pa.Buffer) -> None:
     """Write the whole file, replacing an older one. Raises OSError; then nothing stands under the name, or the old file."""
-    if is_local(uri):
-        _write_local(Path(resolve(uri)[1]), content)
-        return
     if uri.startswith("hf://"):
         raise UserError(f"{uri}: hf:// can only be read; write to a path, s3:// or gs://.")
     system, path = resolve(uri)
-
-    def write() -> None:
-        # No `with`: leaving it by an exception would close the stream, and closing commits what has been sent so far.
-        stream = system.open_output_stream(path)
+    if is_local(uri):
+        _write_local(Path(path), content)
+        return
+    stream = system.open_output_stream(path, compression=None)
+    try:
         stream.write(content)
-        stream.close()
-
-    _retried(write)
+    except BaseException:
+        # Closing would commit what has been sent so far, and so would the stream's destruction: it must outlive us.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
+        raise
+    stream.close()
 
 
 def info(uri: str) -> FileInfo | None:
-    """What is known of one file, or None if there is none."""
+    """What is known of one file, or None if there is none. Raises OSError."""
     system, path = resolve(uri)
-    found = _retried(lambda: system.get_file_info(path))
+    found = system.get_file_info(path)
     return _describe(uri, found) if found.type == pafs.FileType.File else None
 
 
 def is_folder(uri: str) -> bool:
-    """Whether a folder (or object-store prefix with objects below it) stands under this name."""
+    """Whether a folder (or object-store prefix with objects below it) stands under this name. Raises OSError."""
     system, path = resolve(uri)
-    return bool(_retried(lambda: system.get_file_info(path)).type == pafs.FileType.Directory)
+    return bool(system.get_file_info(path).type == pafs.FileType.Directory)
 
 
 def list_files(uri: str, recursive: bool = False) -> list[FileInfo]:
-    """The files below a folder in the order of their names; an absent folder has none."""
+    """The files below a folder in the order of their names; an absent folder has none. Raises OSError."""
     system, path = resolve(uri)
+    if is_local(uri):
+        return sorted(_list_local(uri, path, recursive, set()))
     selector = pafs.FileSelector(path, allow_not_found=True, recursive=recursive)
-    found = _retried(lambda: system.get_file_info(selector))
-    prefix = len(path.rstrip("/")) + 1
-    files = [_describe(join(uri, entry.path[prefix:]), entry) for entry in found if entry.type == pafs.FileType.File]
-    return sorted(files, key=lambda file: file.uri)
+    prefix = len(path) + 1
+    return sorted(
+        _describe(join(uri, entry.path[prefix:]), entry)
+        for entry in system.get_file_info(selector)
+        if entry.type == pafs.FileType.File
+    )
+
+
+def list_folders(uri: str) -> list[str]:
+    """The names of the folders directly below a folder, in order; an absent folder has none. Raises OSError."""
+    system, path = resolve(uri)
+    found = system.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    return sorted(entry.base_name for entry in found if entry.type == pafs.FileType.Directory)
 
 
 def delete(uri: str) -> None:
-    """Delete one file; an absent one is no error."""
+    """Delete one file; an absent one is no error. Raises OSError."""
     system, path = resolve(uri)
     with contextlib.suppress(FileNotFoundError):
-        _retried(lambda: system.delete_file(path))
+        system.delete_file(path)
 
 
 def delete_folder(uri: str) -> None:
-    """Delete a folder with all that is in it; an absent one is no error."""
+    """Delete a folder with all that is in it; an absent one is no error. Raises OSError."""
     system, path = resolve(uri)
     with contextlib.suppress(FileNotFoundError):
-        _retried(lambda: system.delete_dir(path))
+        system.delete_dir(path)
 
 
-def sweep(uri: str) -> None:
-    """Delete what processes that were killed in the middle of a local write have left below a folder."""
-    if is_local(uri):
-        for path in Path(resolve(uri)[1]).rglob(".*.tmp"):
-            path.unlink(missing_ok=True)
-
-
-def explain(error: OSError, uri: str, doing: str) -> UserError:
+def explain(error: Exception, uri: str, doing: str) -> UserError:
     """One sentence for a failed access: what was being done, where, and what storage said."""
-    reason = error.strerror or " ".join(str(error).split())[:300]
-    return UserError(f"Cannot {doing} {uri}: {reason}.")
+    reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:300].rstrip(".")
+    hint = "; the bucket lies in another region, set AWS_REGION" if "HTTP status 301" in reason else ""
+    return UserError(f"Cannot {doing} {uri}: {reason}{hint}.")
 
 
 @functools.lru_cache(maxsize=8)
@@ -165,20 +169,92 @@ def _file_system(scheme: str) -> pafs.FileSystem:
     if scheme == "file":
         return pafs.LocalFileSystem()
     if scheme == "s3":
-        settings: dict[str, Any] = {"request_timeout": 60, "connect_timeout": 10, "allow_bucket_creation": False}
+        settings: dict[str, Any] = {
+            "request_timeout": 60,
+            "connect_timeout": 10,
+            "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+            "allow_delayed_open": True,  # what is smaller than a part (10 MiB) takes one PUT
+        }
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         if endpoint:
             settings["scheme"], _, settings["endpoint_override"] = endpoint.rstrip("/").partition("://")
         return pafs.S3FileSystem(**settings)
     if scheme == "gs":
-        return pafs.GcsFileSystem()
-    from huggingface_hub import HfFileSystem
+        return pafs.GcsFileSystem(retry_time_limit=datetime.timedelta(minutes=1))
+    return _hub()
 
-    return pafs.PyFileSystem(pafs.FSSpecHandler(HfFileSystem()))
+
+def _hub() -> pafs.FileSystem:
+    """The Hugging Face hub as a file system."""
+    try:
+        from huggingface_hub import HfFileSystem
+    except ImportError:
+        raise UserError("Reading hf:// needs the package huggingface_hub; pip install 'midb-ray[hf]'.") from None
+
+    class Hub(pafs.FSSpecHandler):  # type: ignore[misc]
+        """Says OSError when the hub does not answer, and tells files with the same size apart by their hash: the hub's
+        listings know no time of change, and versions are only ever compared."""
+
+        @staticmethod
+        def _create_file_info(path: str, found: dict[str, Any]) -> pafs.FileInfo:
+            if found["type"] != "file":
+                return pafs.FileInfo(path, pafs.FileType.Directory)
+            version = int((found.get("blob_id") or "0")[:15], 16)
+            return pafs.FileInfo(path, pafs.FileType.File, size=found["size"], mtime_ns=version)
+
+        def get_file_info(self, paths: list[str]) -> list[pafs.FileInfo]:
+            with _only_os_errors():
+                return list(super().get_file_info(paths))
+
+        def get_file_info_selector(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
+            with _only_os_errors():
+                return list(super().get_file_info_selector(selector))
+
+        def open_input_file(self, path: str) -> pa.NativeFile:
+            with _only_os_errors():
+                return super().open_input_file(path)
+
+    return pafs.PyFileSystem(Hub(HfFileSystem()))
+
+
+@contextlib.contextmanager
+def _only_os_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _describe(uri: str, found: pafs.FileInfo) -> FileInfo:
     return FileInfo(uri, found.size or 0, str(found.mtime_ns or 0))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _list_local(uri: str, path: str, recursive: bool, seen: set[tuple[int, int]]) -> Iterator[FileInfo]:
+    """The files below a folder, through links too, but each folder once: a link to a folder above would never end."""
+    try:
+        status = Path(path).stat()
+        entries = list(os.scandir(path))
+    except FileNotFoundError:
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.is_file():
+            found = entry.stat()
+            yield FileInfo(join(uri, entry.name), found.st_size, str(found.st_mtime_ns))
+        elif recursive and entry.is_dir():
+            yield from _list_local(join(uri, entry.name), entry.path, recursive, seen)
 
 
 def _write_local(path: Path, content: bytes | pa.Buffer) -> None:
@@ -193,21 +269,16 @@ def _write_local(path: Path, content: bytes | pa.Buffer) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
 
 
-def _is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: not for absent files, missing rights, full disks or unknown buckets."""
-    if not isinstance(error, OSError) or isinstance(error, (FileNotFoundError, PermissionError)):
-        return False
-    return error.errno not in _FINAL and not any(refusal in str(error) for refusal in _REFUSALS)
-
-
-def _retried(action: Callable[[], T]) -> T:
-    """`action`, tried again for about a minute while storage has a hiccup."""
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_transient),
-        wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
-        stop=tenacity.stop_after_delay(60),
-        reraise=True,
-    )
-    return retrying(action)
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlive a power cut: a shard's pairs must not survive where its dead letters do not."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # mounts that cannot do it
+            raise
+    finally:
+        os.close(descriptor)
