@@ -31,7 +31,8 @@ def boost(settings: BoostSettings) -> int:
     locales = load_locales(settings.locales)
     if settings.language is not None:
         locales.resolve(settings.language)
-    engines.check(settings.engine)
+    engine = engines.pinned(settings.engine, engines.check(settings.engine))
+    settings = settings.model_copy(update={"engine": engine})
     files = inputs.find(settings.input)
     _refuse_overlap(settings.output, files)
     inputs.check(files)

@@ -91,7 +91,7 @@ def languages(work: BoostWork, shard: shards.Shard) -> list[str | None]:
 def _boosted(guard: Guard, pair: Pair, request: Request | None, completion: Completion | None) -> Boosted:
     """What becomes of one pair."""
     raw = Text(pair.instruction, pair.input, pair.response)
-    verdict = Verdict("kept_original", (), raw, None)
+    verdict = Verdict("kept_original", (), raw, 0)
     if request is None or completion is None:
         verdict = verdict._replace(reasons=("prompt_too_long",))
     elif completion.finish == "error":
