@@ -42,7 +42,8 @@ class BoostWork:
         pairs, dead = read(self, shard)
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
         serialised = [prompts.serialise(text) for text in texts]
-        rendered = [f"{_heading(self, pair.language)}{text}" for pair, text in zip(pairs, serialised, strict=True)]
+        headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
+        rendered = [f"{headings[pair.language]}{text}" for pair, text in zip(pairs, serialised, strict=True)]
         return pack(shard.shard, pairs, dead, _requester(self).requests(rendered, serialised))
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:

@@ -9,6 +9,7 @@ blocks nor their ids are ever held at once.
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -75,6 +76,9 @@ def stream(
 
     Raises `UserError` as it was raised in a task or an actor.
     """
+    for handler in logging.getLogger("ray.data").handlers:
+        if not isinstance(handler, logging.FileHandler) and handler.level < logging.ERROR:
+            handler.setLevel(logging.ERROR)  # its progress lines go to its own log file; ours tell what matters
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -26,6 +26,7 @@ def connected(address: str | None) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the C++ side reports as errors what it mends by itself
     import ray
 
     if ray.is_initialized():  # a test session's cluster
@@ -39,7 +40,6 @@ def connected(address: str | None) -> Iterator[None]:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"Cannot reach a Ray cluster at {target!r}: {' '.join(str(error).split())[:300]}") from None
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
     try:
         yield
     finally:
