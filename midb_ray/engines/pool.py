@@ -77,7 +77,7 @@ def stream(
     Raises `UserError` as it was raised in a task or an actor.
     """
     for handler in logging.getLogger("ray.data").handlers:
-        if not isinstance(handler, logging.FileHandler) and handler.level < logging.ERROR:
+        if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.ERROR)  # its progress lines go to its own log file; ours tell what matters
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
