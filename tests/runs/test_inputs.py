@@ -1,0 +1,171 @@
+"""Which files an input means and what they are made of."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from midb_ray.errors import UserError
+from midb_ray.runs import inputs, storage
+from midb_ray.runs.inputs import InputFile
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder `data` below the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "b.jsonl",
+        "a.jsonl",
+        "a b.json",
+        "deep/er/c.jsonl",
+        "part[1].jsonl",
+        ".hidden",
+        "_SUCCESS",
+        "_tmp/d.jsonl",
+    ):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "data"
+
+
+def names(*given: str) -> list[str]:
+    return [file.name for file in inputs.find(given)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["data/b.jsonl"], ["data/b.jsonl"]),
+        (["data"], ["data/a b.json", "data/a.jsonl", "data/b.jsonl", "data/deep/er/c.jsonl", "data/part[1].jsonl"]),
+        (["data/deep/"], ["data/deep/er/c.jsonl"]),
+        (["./data//deep"], ["data/deep/er/c.jsonl"]),
+        (["data/*.jsonl"], ["data/a.jsonl", "data/b.jsonl", "data/part[1].jsonl"]),
+        (["./data/?.jsonl"], ["data/a.jsonl", "data/b.jsonl"]),
+        (["data/[b-z].jsonl"], ["data/b.jsonl"]),
+        (["data/part[1].jsonl"], ["data/part[1].jsonl"]),
+        (["data/**/*.jsonl"], ["data/a.jsonl", "data/b.jsonl", "data/deep/er/c.jsonl", "data/part[1].jsonl"]),
+        (["**/c.jsonl"], ["data/deep/er/c.jsonl"]),
+        (["d*/d*/*/*"], ["data/deep/er/c.jsonl"]),
+        (["data/_*/*"], ["data/_tmp/d.jsonl"]),
+        (["data/_SUCCESS"], ["data/_SUCCESS"]),
+        (["data/b.jsonl", "data/../data/a.jsonl"], ["data/b.jsonl", "data/a.jsonl"]),
+        (["data/b.jsonl", "data/*.jsonl", "./data/a.jsonl"], ["data/b.jsonl", "data/a.jsonl", "data/part[1].jsonl"]),
+    ],
+)
+def test_files_folders_and_patterns(data: Path, given: list[str], expected: list[str]) -> None:
+    assert names(*given) == expected
+    assert all(file.uri == str(data.parent / file.name) for file in inputs.find(tuple(given)))
+
+
+def test_absolute_names_stay_absolute(data: Path) -> None:
+    assert names(f"{data}/*.json") == [f"{data}/a b.json"]
+    assert names(f"{data}/deep") == [f"{data}/deep/er/c.jsonl"]
+
+
+def test_a_file_given_twice_by_different_names_is_read_once(data: Path) -> None:
+    assert names("data/b.jsonl", f"{data}/b.jsonl", f"file://{data}/b.jsonl") == ["data/b.jsonl"]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(data: Path) -> None:
+    data.rename(data.parent / "data [v1]")
+    assert names("data [v1]/deep", "data [v1]")[0] == "data [v1]/deep/er/c.jsonl"
+
+
+@pytest.mark.parametrize("given", ["nothing.jsonl", "nothing/*.jsonl", "data/*.txt", "empty", "data/_tmp/x"])
+def test_an_input_that_is_not_there_is_one_sentence(data: Path, given: str) -> None:
+    (data.parent / "empty").mkdir()
+    with pytest.raises(UserError, match=r"does not exist or holds no file; expected a file, a folder or a pattern\.$"):
+        inputs.find(("data", given))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a\nb.jsonl", "line break"), (b"\xff.jsonl", "not UTF-8")])
+def test_names_that_cannot_be_written_down_are_refused(data: Path, name: str | bytes, expected: str) -> None:
+    (data / os.fsdecode(name)).touch()
+    with pytest.raises(UserError, match=expected) as caught:
+        inputs.find(("data",))
+    str(caught.value).encode()
+
+
+def layout(tmp_path: Path, content: bytes) -> tuple[str, str]:
+    (tmp_path / "file").write_bytes(content)
+    return inputs.layout(InputFile("the file", f"{tmp_path}/file", 0, ""))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", ("lines", "none")),
+        (b'{"a": 1}\n', ("lines", "none")),
+        (b'\xef\xbb\xbf\n [{"a": 1}]', ("array", "none")),
+        (b"[]", ("array", "none")),
+        (b'[{"a": 1},\n{"b": 2}]', ("array", "none")),
+        (b'[1, 2]\n{"a": 1}\n', ("lines", "none")),  # a bad row, not a layout
+        (b'{"a": "\0"}\n', ("lines", "none")),
+        (b"not JSON at all", ("lines", "none")),
+        (gzip.compress(b"[]"), ("lines", "gz")),
+        (zstandard.compress(b"[]"), ("lines", "zst")),
+        (b"\x50\x2a\x4d\x18\x04\0\0\0\0\0\0\0" + zstandard.compress(b"[]"), ("lines", "zst")),  # as pzstd writes
+        (b"PAR1", ("parquet", "none")),
+    ],
+)
+def test_layouts_are_told_from_the_content(tmp_path: Path, content: bytes, expected: tuple[str, str]) -> None:
+    assert layout(tmp_path, content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "neither JSON nor Parquet"),
+        (b"PK\x03\x04\x14\0", "a zip archive"),
+        (b"BZh91AY&SY", "bzip2"),
+        ('{"a": 1}'.encode("utf-16"), "text in UTF-16"),
+    ],
+)
+def test_a_file_of_no_known_kind_is_one_sentence(tmp_path: Path, content: bytes, expected: str) -> None:
+    with pytest.raises(UserError, match=rf"^the file is {expected} .*; expected JSON lines.*\.$"):
+        layout(tmp_path, content)
+
+
+def test_every_file_is_looked_at_before_a_run_begins(tmp_path: Path) -> None:
+    files = []
+    for number, content in enumerate((b"{}", b"\x89PNG\0")):
+        (tmp_path / str(number)).write_bytes(content)
+        files.append(InputFile(str(number), f"{tmp_path}/{number}", 0, ""))
+    inputs.check(files[:1])
+    with pytest.raises(UserError, match=r"^1 is neither"):
+        inputs.check(files)
+    with pytest.raises(UserError, match=r"^Cannot read .*/gone: "):
+        inputs.check([InputFile("gone", f"{tmp_path}/gone", 0, "")])
+
+
+def test_first_rows_of_every_layout(tmp_path: Path) -> None:
+    rows = [{"a": number} for number in range(5)]
+    lines = tmp_path / "lines"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    array = tmp_path / "array"
+    array.write_text(json.dumps(rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "parquet", row_group_size=1)
+    assert [json.loads(row) for row in inputs.first_rows(str(lines), "lines", 3)] == rows[:3]
+    assert [json.loads(row) for row in inputs.first_rows(str(array), "array", 3)] == rows[:3]
+    assert inputs.first_rows(f"{tmp_path}/parquet", "parquet", 3) == rows[:3]
+    (tmp_path / "torn").write_bytes((tmp_path / "parquet").read_bytes()[:-9])
+    assert inputs.first_rows(f"{tmp_path}/torn", "parquet", 3) == []
+
+
+def test_inputs_on_an_object_store(s3: str) -> None:
+    for name in ("corpus/fr/a.jsonl", "corpus/de/a.jsonl", "corpus/_SUCCESS", "other"):
+        storage.write_bytes(f"{s3}/{name}", b"{}")
+    assert names(f"{s3}/corpus") == [f"{s3}/corpus/de/a.jsonl", f"{s3}/corpus/fr/a.jsonl"]
+    assert names(f"{s3}/corpus/*/a.jsonl") == names(f"{s3}/corpus/")
+    assert names(f"{s3}/o*", f"{s3}/other") == [f"{s3}/other"]
+    with pytest.raises(UserError, match="does not exist or holds no file"):
+        names(f"{s3}/corpus/*.parquet")
