@@ -16,9 +16,7 @@ from midb_ray.runs import inputs, parquet, storage
 from midb_ray.runs.inputs import Compression, InputFile, Layout
 
 _BLOCK = 4 << 20
-_ZSTD_BLOCK = (
-    4096  # compressed bytes at a time: four of them may become 128 KiB, and all that comes out stands in memory at once
-)
+_ZSTD_BLOCK = 1024  # compressed bytes at a time: four may become 128 KiB, and all that comes out is held at once
 _ZSTD_WINDOW = 1 << 31  # as `zstd --long=31` writes
 
 
