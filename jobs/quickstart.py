@@ -30,11 +30,25 @@ def main() -> int:
     samples = ROOT / "midb_ray" / "samples"
     with cluster() as address:
         _say("Training a small booster on 192 expert revisions in 16 languages")
-        train = ["--config", "configs/train/quickstart.yaml", "--revisions", samples / "revisions", "--output", booster]
+        train: list[str | Path] = [
+            "--config",
+            "configs/train/quickstart.yaml",
+            "--revisions",
+            samples / "revisions",
+            "--output",
+            booster,
+        ]
         code = submit(address, "train", *train)
         if code == 0:
             _say("Boosting the sample corpus with it")
-            boost = ["--config", "configs/quickstart.yaml", "--input", samples / "corpus.jsonl", "--output", boosted]
+            boost: list[str | Path] = [
+                "--config",
+                "configs/quickstart.yaml",
+                "--input",
+                samples / "corpus.jsonl",
+                "--output",
+                boosted,
+            ]
             code = submit(address, "boost", *boost, "--engine.model", booster)
     if code == 0:
         show(boosted)

@@ -19,14 +19,14 @@ _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """A Ray session for the job. Without `address` and RAY_ADDRESS a local cluster is started, never another's joined.
+def connected(address: str | None, dashboard: bool = False) -> Iterator[None]:
+    """A Ray session for the job. Without `address` and RAY_ADDRESS a local cluster is started, never another's joined;
+    Ray Train wants its `dashboard`, for it asks it for the state of actors.
 
     Raises `UserError` if the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the C++ side reports as errors what it mends by itself
     import ray
 
     if ray.is_initialized():  # a test session's cluster
@@ -34,7 +34,9 @@ def connected(address: str | None) -> Iterator[None]:
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     options = (
-        {"num_cpus": max(os.cpu_count() or 1, _LOCAL_CPUS), "include_dashboard": False} if target == "local" else {}
+        {"num_cpus": max(os.cpu_count() or 1, _LOCAL_CPUS), "include_dashboard": dashboard, "dashboard_port": 0}
+        if target == "local"
+        else {}
     )
     try:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)

@@ -1,0 +1,145 @@
+"""Train a booster: read revisions, make examples, fit on Ray Train, export, commit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import midb_ray
+from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.errors import UserError
+from midb_ray.locales import Locales, load_locales
+from midb_ray.pairs import Revision
+from midb_ray.runs import cluster, inputs
+from midb_ray.training import examples, export, model, revisions
+from midb_ray.training.settings import TrainSettings
+from midb_ray.training.worker import train_worker
+
+logger = logging.getLogger("midb_ray")
+
+_RECORD = "train.json"  # what made the booster; its presence says that the directory is whole
+_PLACES = ("output", "address", "log_steps", "workers", "cpus_per_worker", "gpus_per_worker")
+
+
+def train(settings: TrainSettings) -> Path:
+    """Run the job; returns the model directory. Does nothing if the same job has finished there before.
+
+    Raises `UserError` for what the user can mend.
+    """
+    output = Path(settings.output).absolute()
+    made_of = _fingerprint(settings)
+    if _is_finished(output, made_of):
+        logger.info("The booster in %s is finished; nothing to do.", output)
+        return output
+    locales = load_locales(settings.locales)
+    found = revisions.read(settings.revisions, locales)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+        task, facts = _prepare(settings, found, locales, Path(scratch))
+        with cluster.connected(settings.address, dashboard=True):
+            _fit(settings, task, scratch)
+        facts.update(json.loads(Path(task["measured"]).read_text()))
+        export.write_card(task["target"], settings, facts)
+        export.verify(task["target"])
+        record = {"made_of": made_of, "settings": settings.model_dump(mode="json"), **facts}
+        (Path(task["target"]) / _RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1))
+        Path(task["target"]).rename(output)
+    logger.info(
+        "Booster: %s (loss %.4f after %d steps, %.0f s)", output, facts["loss"], facts["steps"], facts["seconds"]
+    )
+    return output
+
+
+def _prepare(
+    settings: TrainSettings, found: list[Revision], locales: Locales, scratch: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the workers need, and what the card says of it."""
+    shares = settings.unchanged_share, settings.mixed_share
+    rendered = examples.texts(found, locales, settings.template, *shares, settings.seed)
+    if settings.model is None:
+        start = str(scratch / "start")
+        tokenizer = model.fresh_tokenizer((text for pair in rendered for text in pair), settings.fresh)
+        tokenizer.save_pretrained(start)
+        model.fresh_model(tokenizer, settings.fresh, settings.seed).save_pretrained(start)
+    else:
+        start = settings.model
+        tokenizer = load_tokenizer(start, settings.revision)
+    encoded = examples.encode(PromptEncoder(tokenizer), rendered, settings.max_tokens)
+    if not encoded:
+        raise UserError(f"All {len(rendered)} examples are longer than max_tokens ({settings.max_tokens}); raise it.")
+    steps = max(math.ceil(settings.epochs * len(encoded) / settings.batch_size), 1)
+    languages = sorted({revision.pair.language for revision in found})
+    facts = {
+        "version": midb_ray.__version__,
+        "start": settings.model or "random weights, tokenizer trained on the revisions",
+        "examples": len(encoded),
+        "revisions": len(found),
+        "languages": len(languages),
+        "sources": ", ".join(settings.revisions),
+        "left_out": len(rendered) - len(encoded),
+    }
+    task = {
+        "settings": settings.model_dump(mode="json"),
+        "model": start,
+        "examples": [(example.ids, example.answer) for example in encoded],
+        "steps": steps,
+        "target": str(scratch / "booster"),
+        "measured": str(scratch / "measured.json"),
+    }
+    logger.info("Training on %d examples in %d languages, %d steps.", len(encoded), len(languages), steps)
+    return task, facts
+
+
+def _fit(settings: TrainSettings, task: dict[str, Any], scratch: str) -> dict[str, Any]:
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    resources = {
+        "CPU": settings.cpus_per_worker,
+        **({"GPU": settings.gpus_per_worker} if settings.gpus_per_worker else {}),
+    }
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=task,
+        torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers, use_gpu=settings.gpus_per_worker > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(name="train", storage_path=str(Path(scratch) / "ray")),
+    )
+    try:
+        result = trainer.fit()
+    except Exception as error:
+        raise cluster.original(error) from error
+    if result.error is not None:
+        raise cluster.original(result.error)
+
+
+def _fingerprint(settings: TrainSettings) -> dict[str, Any]:
+    files = {Path(file.name).name: file.size for file in inputs.find(settings.revisions)}
+    chosen = {
+        key: value for key, value in settings.model_dump(mode="json").items() if key not in (*_PLACES, "revisions")
+    }
+    return {**chosen, "revisions": files}
+
+
+def _is_finished(output: Path, made_of: dict[str, Any]) -> bool:
+    if not output.exists():
+        return False
+    try:
+        before = json.loads((output / _RECORD).read_text())["made_of"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"The output {output} exists and is no booster of this job; give another --output.") from None
+    changed = [key for key in sorted({*before, *made_of}) if before.get(key) != made_of.get(key)]
+    if changed:
+        shown = "; ".join(f"{key} was {before.get(key)!r}, is now {made_of.get(key)!r}" for key in changed)
+        raise UserError(
+            f"The booster in {output} was trained with other settings: {shown[:600]}. Give another --output."
+        )
+    return True
