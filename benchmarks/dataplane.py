@@ -43,7 +43,9 @@ class Measured(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1_000_000)
-    parser.add_argument("--scratch", type=Path, default=None, help="folder for corpora and runs (about 3 GB for a million pairs)")
+    parser.add_argument(
+        "--scratch", type=Path, default=None, help="folder for corpora and runs (about 3 GB for a million pairs)"
+    )
     arguments = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="midb-bench-", dir=arguments.scratch))
     try:
@@ -60,7 +62,9 @@ def main() -> None:
         tenth = boost(small, scratch / "tenth")
         report("boost, a tenth of the pairs", arguments.pairs // 10, tenth.seconds, peer / 10, tenth)
         for name in ("driver", "largest_worker", "workers"):
-            print(f"memory of {name.replace('_', ' ')}: {getattr(guarded, name) / getattr(tenth, name):.2f} × that of a tenth")
+            print(
+                f"memory of {name.replace('_', ' ')}: {getattr(guarded, name) / getattr(tenth, name):.2f} × that of a tenth"
+            )
     finally:
         shutil.rmtree(scratch)
 
@@ -75,7 +79,11 @@ def make_corpus(folder: Path, pairs: int) -> int:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and {"instruction", "input", "output", "language"} <= set(row) and "dirty" not in row["id"]:
+        if (
+            isinstance(row, dict)
+            and {"instruction", "input", "output", "language"} <= set(row)
+            and "dirty" not in row["id"]
+        ):
             by_language.setdefault(row["language"], []).append(row)
     languages = sorted(by_language)
     chance = random.Random(1)

@@ -37,7 +37,9 @@ def test_every_setting_is_described_in_the_help() -> None:
     assert undescribed == []
 
 
-@pytest.mark.parametrize("arguments", [["boost", "--input", "a", "--colour", "red"], ["boost"], ["train", "--nonsense"], ["fly"]])
+@pytest.mark.parametrize(
+    "arguments", [["boost", "--input", "a", "--colour", "red"], ["boost"], ["train", "--nonsense"], ["fly"]]
+)
 def test_a_mistake_starts_nothing_and_ends_with_2(arguments: list[str]) -> None:
     code, shown, heavy = modules_after(arguments)
     assert code == 2

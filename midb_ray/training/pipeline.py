@@ -95,7 +95,7 @@ def _prepare(
     return task, facts
 
 
-def _fit(settings: TrainSettings, task: dict[str, Any], scratch: str) -> dict[str, Any]:
+def _fit(settings: TrainSettings, task: dict[str, Any], scratch: str) -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 

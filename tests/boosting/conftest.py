@@ -22,7 +22,9 @@ class RunBooks:
         self.pairs: pa.Table = ds.dataset(folder / "pairs", format="parquet").to_table()
         self.dead_letters: pa.Table = ds.dataset(folder / "dead_letters", format="parquet").to_table()
         self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-        self.left_over = [path.name for path in (folder / "attempts").glob("*")] if (folder / "attempts").exists() else []
+        self.left_over = (
+            [path.name for path in (folder / "attempts").glob("*")] if (folder / "attempts").exists() else []
+        )
 
     @property
     def rows(self) -> list[str]:

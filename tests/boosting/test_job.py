@@ -103,7 +103,10 @@ def test_dirty_rows_become_dead_letters_with_place_and_reason(tmp_path, books) -
 
 
 def test_arrays_compressed_files_and_parquet_are_read_alike(tmp_path, books) -> None:
-    rows = [{"instruction": f"Zähle bis {n}.", "output": f"Ich zähle jetzt bis {n}.", "language": "de"} for n in range(10, 40)]
+    rows = [
+        {"instruction": f"Zähle bis {n}.", "output": f"Ich zähle jetzt bis {n}.", "language": "de"}
+        for n in range(10, 40)
+    ]
     text = "\n".join(json.dumps(row) for row in rows).encode()
     folder = tmp_path / "input"
     folder.mkdir()
@@ -140,7 +143,10 @@ def test_limit_takes_the_first_pairs_of_each_language_and_sample_an_even_share(t
     folder.mkdir()
     make_corpus(300).rename(folder / "de.jsonl")
     (folder / "fr.jsonl").write_text(
-        "".join(json.dumps({"instruction": f"Question {n} ?", "output": f"Voici la réponse numéro {n}."}) + "\n" for n in range(9))
+        "".join(
+            json.dumps({"instruction": f"Question {n} ?", "output": f"Voici la réponse numéro {n}."}) + "\n"
+            for n in range(9)
+        )
     )
     assert boost(tmp_path / "pilot", "--input", folder, "--limit", 20) == 0
     languages = books(tmp_path / "pilot").pairs.column("language").to_pylist()

@@ -15,7 +15,11 @@ import psutil
 import pytest
 
 ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 960, 12, 2, 2
-NOTICE_DEATH_SOON = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+NOTICE_DEATH_SOON = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 3,
+}
 
 
 def command(corpus: Path, output: Path, *more: str) -> list[str]:
@@ -73,7 +77,9 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             job.wait()
 
 
-def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(tmp_path, make_corpus, books, start) -> None:
+def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(
+    tmp_path, make_corpus, books, start
+) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
     job = start(command(corpus, output))
     wait_until(lambda: len(committed(output)) >= 10, job)
