@@ -35,7 +35,9 @@ def test_names_codes_and_tags_resolve(name: str, tag: str) -> None:
     assert load_locales().resolve(name).tag == tag
 
 
-@pytest.mark.parametrize("name", ["", "xx", "Klingon", "../../etc", "fr/../..", "-", "\x00", "french-CA", "fr-Q7", "de-duplicated"])
+@pytest.mark.parametrize(
+    "name", ["", "xx", "Klingon", "../../etc", "fr/../..", "-", "\x00", "french-CA", "fr-Q7", "de-duplicated"]
+)
 def test_what_is_no_language_is_none(name: str) -> None:
     assert load_locales().find(name) is None
 
