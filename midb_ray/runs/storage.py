@@ -199,7 +199,7 @@ def _hub() -> pafs.FileSystem:
         def _create_file_info(path: str, found: dict[str, Any]) -> pafs.FileInfo:
             if found["type"] != "file":
                 return pafs.FileInfo(path, pafs.FileType.Directory)
-            version = int((found.get("blob_id") or "0")[:15], 16)
+            version = int((found.get("blob_id") or found.get("xet_hash") or "0")[:15], 16)
             return pafs.FileInfo(path, pafs.FileType.File, size=found["size"], mtime_ns=version)
 
         def get_file_info(self, paths: list[str]) -> list[pafs.FileInfo]:
@@ -214,7 +214,7 @@ def _hub() -> pafs.FileSystem:
             with _only_os_errors():
                 return super().open_input_file(path)
 
-    return pafs.PyFileSystem(Hub(HfFileSystem()))
+    return pafs.PyFileSystem(Hub(HfFileSystem(endpoint=os.environ.get("HF_ENDPOINT"))))
 
 
 @contextlib.contextmanager
