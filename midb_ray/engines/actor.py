@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.flight import Flight, unpack
-from midb_ray.runs import attempts, commit, folder
+from midb_ray.runs import attempts, commit, folder, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
@@ -53,7 +53,14 @@ class EngineActor:
         self._engine = build()
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Take one shard through; returns one row of figures. Raises `UserError` if the output is not shared storage."""
+        """Take one shard through; returns one row of figures. Raises `UserError` if the output is not shared storage, or
+        cannot be written."""
+        try:
+            return await self._take(batch)
+        except OSError as error:
+            raise storage.explain(error, self._run.uri, "write to") from None
+
+    async def _take(self, batch: pa.Table) -> pa.Table:
         if not self._proven:
             await asyncio.to_thread(folder.prove_shared, self._run.uri, self._run.nonce)
             self._proven = True

@@ -64,7 +64,7 @@ def _ended(new: list[int], limit: int, end: Collection[int]) -> tuple[list[int],
     return new[:limit], "length"
 
 
-class RowLimits(StoppingCriteria):  # type: ignore[misc]
+class RowLimits(StoppingCriteria):
     """A row is done when it has as many new tokens as it may have."""
 
     def __init__(self, width: int, limits: list[int], device: torch.device, abandoned: Callable[[], bool]) -> None:
@@ -77,7 +77,7 @@ class RowLimits(StoppingCriteria):  # type: ignore[misc]
         return input_ids.shape[1] >= self._lengths
 
 
-class RowNoise(LogitsProcessor):  # type: ignore[misc]
+class RowNoise(LogitsProcessor):
     """Sampling as the argmax of scores plus Gumbel noise (Gumbel-max trick), from one generator per row that is seeded
     with the row's own prompt."""
 

@@ -116,4 +116,7 @@ def stream(
 
 def _prepared(prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
     (shard,) = from_table(row)
-    return prepare(shard)
+    try:
+        return prepare(shard)
+    except OSError as error:
+        raise storage.explain(error, shard.uri, "read") from None

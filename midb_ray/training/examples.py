@@ -40,25 +40,14 @@ def texts(
     locales: Locales,
     template: prompts.Template,
     unchanged_share: float = 0.0,
-    mixed_share: float = 0.0,
     seed: int = 0,
 ) -> list[tuple[str, str]]:
-    """Prompt and answer of every revision; of a share of revised pairs with nothing to change; and of a share of pairs mixed
-    from the sections of two revisions in one language, which show a model from random weights that sections are revised
-    one by one."""
-    chance = random.Random(seed)
-    by_language: dict[str, list[Revision]] = {}
-    for revision in revisions:
-        by_language.setdefault(revision.pair.language, []).append(revision)
+    """Prompt and answer of every revision, and of a share of the revised pairs with nothing to change."""
     found = [(_raw(revision), _revised(revision), revision.pair.language) for revision in revisions]
-    for index in sorted(chance.sample(range(len(revisions)), round(unchanged_share * len(revisions)))):
+    chosen = random.Random(seed).sample(range(len(revisions)), round(unchanged_share * len(revisions)))
+    for index in sorted(chosen):
         revised = _revised(revisions[index])
         found.append((revised, revised, revisions[index].pair.language))
-    for index in sorted(chance.sample(range(len(revisions)), round(mixed_share * len(revisions)))):
-        front = revisions[index]
-        back = chance.choice(by_language[front.pair.language])
-        raw = _raw(front)._replace(response=back.pair.response)
-        found.append((raw, _revised(front)._replace(response=back.response), front.pair.language))
     return [
         (prompts.prompt(template, locales.resolve(language), raw), prompts.serialise(revised))
         for raw, revised, language in found

@@ -59,8 +59,7 @@ def _prepare(
     settings: TrainSettings, found: list[Revision], locales: Locales, scratch: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the workers need, and what the card says of it."""
-    shares = settings.unchanged_share, settings.mixed_share
-    rendered = examples.texts(found, locales, settings.template, *shares, settings.seed)
+    rendered = examples.texts(found, locales, settings.template, settings.unchanged_share, settings.seed)
     if settings.model is None:
         start = str(scratch / "start")
         tokenizer = model.fresh_tokenizer((text for pair in rendered for text in pair), settings.fresh)

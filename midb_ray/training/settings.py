@@ -65,8 +65,6 @@ class TrainSettings(Settings):
     """Largest norm of the gradient."""
     unchanged_share: float = pydantic.Field(0.0, ge=0, le=1)
     """Share of revised pairs that also stand as examples with nothing to change, so that good pairs are left alone."""
-    mixed_share: float = pydantic.Field(0.0, ge=0, le=1)
-    """Share of examples mixed from the sections of two revisions; helps a model from random weights with the form."""
     seed: int = pydantic.Field(0, ge=0)
     """Of the order of examples and of random weights."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"

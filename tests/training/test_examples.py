@@ -54,12 +54,6 @@ def test_unchanged_examples_repeat_the_revised_pair(revisions: list[Revision]) -
     assert all(prompt.endswith(answer) for prompt, answer in added)
 
 
-def test_mixed_examples_stay_in_one_language(revisions: list[Revision]) -> None:
-    rendered = examples.texts(revisions, load_locales(), "locale", mixed_share=1.0)
-    assert len(rendered) == 40
-    assert all(("French" in prompt) == (index % 20 >= 10) for index, (prompt, _) in enumerate(rendered))
-
-
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("count", [16, 19])
 def test_together_the_workers_see_each_example_once_per_epoch(workers: int, count: int) -> None:

@@ -1,0 +1,142 @@
+"""The actor's gate and its bisection, without Ray around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+
+from midb_ray.engines import actor
+from midb_ray.engines.base import Completion, Request
+from midb_ray.engines.flight import pack, unpack
+from midb_ray.errors import UserError
+from midb_ray.pairs import DEAD_LETTER_SCHEMA, DeadLetter, Pair, pairs_to_table
+from midb_ray.runs import attempts, commit, folder
+from midb_ray.runs.figures import Figures
+from midb_ray.runs.storage import join
+
+PAIRS = [
+    Pair(f"f:{n}", f"i{n}", None, "de", f"Frage {n}", "", "Antwort", ("response: mended",), '{"a":1}')
+    for n in range(20)
+]
+REQUESTS = [Request(f"prompt {n}", None, 9) for n in range(20)]
+
+
+class Picky:
+    """An engine that raises whenever a poisonous prompt is among its rows, and notes what it was given."""
+
+    def __init__(self, *poison: str) -> None:
+        self.poison = poison
+        self.calls: list[int] = []
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        self.calls.append(len(requests))
+        if any(request.text in self.poison for request in requests):
+            raise ValueError("this row")
+        return [Completion(f"answer to {request.text}", "stop", 1) for request in requests]
+
+    def close(self) -> None: ...
+
+
+class Keep:
+    """Work that keeps every pair and counts what the engine said."""
+
+    def finish(self, flight, completions):
+        figures = Figures(
+            rows_in=len(flight.pairs) + flight.dead_letters.num_rows, dead_letters=flight.dead_letters.num_rows
+        )
+        for pair, completion in zip(flight.pairs, completions, strict=True):
+            figures.count(pair.language, "none" if completion is None else completion.finish, ())
+        return pairs_to_table(flight.pairs), flight.dead_letters, figures
+
+
+def run(tmp_path, engine, requests=REQUESTS, run_folder=None) -> tuple[Figures, folder.RunFolder]:
+    opened = run_folder or folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    row = pack(3, PAIRS, [], requests)
+
+    async def take() -> pa.Table:
+        return await actor.EngineActor(opened, lambda: engine, Keep())(row)
+
+    return Figures.from_json(asyncio.run(take()).column("figures")[0].as_py()), opened
+
+
+def test_a_shard_in_flight_survives_packing() -> None:
+    dead = [DeadLetter("f:9", "f", 9, 100, "invalid_json", "why", b"\xff{")]
+    requests = [*REQUESTS[:18], None, Request(None, [1, 2, 3], 5)]
+    flight = unpack(pack(7, PAIRS, dead, requests))
+    assert (flight.shard, flight.pairs, flight.requests) == (7, PAIRS, requests)
+    assert flight.dead_letters.schema.equals(DEAD_LETTER_SCHEMA)
+    assert flight.dead_letters.to_pylist()[0]["raw"] == b"\xff{"
+
+
+def test_failing_rows_are_found_by_halving_and_the_others_answered(tmp_path) -> None:
+    engine = Picky("prompt 4", "prompt 17")
+    figures, _ = run(tmp_path, engine)
+    assert figures.decisions["de"] == {"stop": 18, "error": 2}
+    assert engine.calls[0] == 20
+    assert len(engine.calls) <= 2 * 2 * 5 + 1
+
+
+def test_pairs_without_a_request_never_reach_the_engine(tmp_path) -> None:
+    engine = Picky()
+    figures, _ = run(tmp_path, engine, [None, *REQUESTS[1:]])
+    assert engine.calls == [19]
+    assert figures.decisions["de"] == {"none": 1, "stop": 19}
+
+
+def test_a_committed_shard_is_not_generated_again(tmp_path) -> None:
+    _, opened = run(tmp_path, Picky())
+    again = Picky()
+    figures, _ = run(tmp_path, again, run_folder=opened)
+    assert again.calls == []
+    assert figures.rows_out == 20
+
+
+def test_after_deaths_the_shard_runs_in_parts_and_the_record_goes_with_the_commit(tmp_path) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    for rows in ((0, 20), (4, 6), (5, 6), (5, 6)):
+        attempts.Attempt(opened.uri, 3).begin(rows)
+    engine = Picky()
+    figures, _ = run(tmp_path, engine, run_folder=opened)
+    assert figures.decisions["de"] == {"stop": 19, "error": 1}
+    assert max(engine.calls) == 2
+    assert not attempts.Attempt(opened.uri, 3).suspect
+
+
+def test_an_output_that_a_node_does_not_see_is_refused_before_the_first_commit(tmp_path) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    (tmp_path / "run" / "nonce").write_text("another cluster's")
+    with pytest.raises(UserError, match="not shared storage"):
+        run(tmp_path, Picky(), run_folder=opened)
+    assert commit.read_part(opened.uri, 3) is None
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    (tmp_path / "run" / "pairs").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=join(opened.uri)):
+        run(tmp_path, Picky(), run_folder=opened)
+
+
+def test_a_suspect_shard_waits_for_the_others_and_then_is_alone() -> None:
+    events: list[str] = []
+
+    async def visit(gate: actor.Gate, name: str, alone: bool) -> None:
+        async with gate.alone() if alone else gate.shared():
+            events.append(f"{name} in")
+            await asyncio.sleep(0.01)
+            events.append(f"{name} out")
+
+    async def all_three() -> None:
+        gate = actor.Gate()
+        await asyncio.gather(
+            visit(gate, "a", False), visit(gate, "b", False), visit(gate, "suspect", True), visit(gate, "c", False)
+        )
+
+    asyncio.run(all_three())
+    entered = events.index("suspect in")
+    assert events[entered + 1] == "suspect out"
+    assert {"a out", "b out"} <= set(events[:entered])
+    assert events.index("c in") > entered
