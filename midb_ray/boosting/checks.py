@@ -1,0 +1,152 @@
+"""The guard's checks on structure, length and wording, each a function of one change: True means that it fails.
+
+A check looks at the sections that changed, and what was wrong with the raw pair already is not held against the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rapidfuzz import fuzz
+
+from midb_ray.locales import Locale
+from midb_ray.pairs import Text
+from midb_ray.signals import markers, notes, numbers, structure
+from midb_ray.signals.repetition import repetition
+
+if TYPE_CHECKING:
+    from midb_ray.boosting.guard import GuardSettings
+
+_QUOTED: Final = 2_000  # characters of an input that is looked for in the instruction
+
+
+class Change(NamedTuple):
+    """What a booster wants to make of a pair. `raw` has no input where there was but a note that there is none; `sections`
+    are the raw and the revised text of each section that differs, `before` and `after` the same joined."""
+
+    raw: Text
+    revised: Text
+    locale: Locale | None
+    sections: list[tuple[str, str]]
+    before: str
+    after: str
+
+
+def change(raw: Text, revised: Text, locale: Locale | None) -> Change:
+    """The change from `raw` to `revised`; `locale` is None where nobody knows the pair's language."""
+    if raw.input and not revised.input and notes.says_no_input(raw.input):
+        raw = raw._replace(input="")
+    sections = [section for section in zip(raw, revised, strict=True) if section[0] != section[1]]
+    before, after = map("\n".join, zip(*sections, strict=True)) if sections else ("", "")
+    return Change(raw, revised, locale, sections, before, after)
+
+
+def empty(change: Change, _: GuardSettings) -> bool:
+    return not change.revised.instruction.strip() or not change.revised.response.strip()
+
+
+def lost_input(change: Change, settings: GuardSettings) -> bool:
+    given, kept = change.raw.input.strip(), change.revised.input.strip()
+    if not given or len(kept) >= max(1, settings.input_share * len(given)):
+        return False
+    moved = fuzz.partial_ratio(given[:_QUOTED].casefold(), change.revised.instruction[: 2 * _QUOTED].casefold())
+    return moved < 100 * settings.input_moved
+
+
+def repeated(change: Change, settings: GuardSettings) -> bool:
+    """A loop or doubled text, unless the raw section was as repetitive (a refrain, a table)."""
+    for before, after in change.sections:
+        new = repetition(after)
+        if new.loop >= settings.loop or new.share >= settings.doubled:
+            old = repetition(before)
+            if new.loop >= max(settings.loop, 2 * old.loop) or new.share >= max(settings.doubled, 1.2 * old.share):
+                return True
+    return False
+
+
+def too_short(change: Change, settings: GuardSettings) -> bool:
+    raw, revised = change.raw, change.revised
+    return _short(raw.response, revised.response, *settings.response_shortest) or _short(
+        raw.instruction, revised.instruction, *settings.instruction_shortest
+    )
+
+
+def too_long(change: Change, settings: GuardSettings) -> bool:
+    raw, revised = change.raw, change.revised
+    return _long(raw.response, revised.response, *settings.response_longest) or _long(
+        raw.instruction, revised.instruction, *settings.instruction_longest
+    )
+
+
+def leaked_marker(change: Change, _: GuardSettings) -> bool:
+    leaked = markers.control_tokens(change.after) | markers.wording(change.after)
+    said = [comment for _, after in change.sections for comment in markers.comments(after)]
+    if not leaked and not said:
+        return False
+    raw = "\n".join(change.raw)
+    return any(text not in raw for text in leaked) or any(comment not in raw.casefold() for comment in said)
+
+
+def lost_number(change: Change, settings: GuardSettings) -> bool:
+    """The question's numbers have to stay. An answer's may be corrected, so only losing nearly all of several is a loss."""
+    raw, revised = change.raw, change.revised
+    if raw[:2] != revised[:2] and numbers.lost("\n".join(raw[:2]), "\n".join(revised[:2]), change.locale):
+        return True
+    kept = numbers.kept_share(raw.response, revised.response, settings.numbers_few)
+    return kept < settings.numbers_share
+
+
+def lost_url(change: Change, _: GuardSettings) -> bool:
+    return _lost(structure.urls, change)
+
+
+def lost_email(change: Change, _: GuardSettings) -> bool:
+    return _lost(structure.emails, change)
+
+
+def lost_code(change: Change, settings: GuardSettings) -> bool:
+    """Code is counted and not compared, since a booster has to mend translated keywords."""
+    if "`" not in change.before and "`" not in change.after:
+        return False
+    (asked, given, response), (asks, gives, responds) = (
+        map(structure.code, text) for text in (change.raw, change.revised)
+    )
+    if asks + gives < asked + given or responds < settings.code_share * response:
+        return True
+    return any(structure.open_fence(new) and not structure.open_fence(old) for old, new in change.sections)
+
+
+def lost_placeholder(change: Change, _: GuardSettings) -> bool:
+    """A placeholder of the response may give way to one of the instruction or input: that mends a translated one."""
+    (asked, given), (asks, gives, responds) = change.raw[:2], change.revised
+    if (asked, given) != (asks, gives) and any(map(structure.has_blank, (asked, given))):
+        if not any(map(structure.has_blank, (asks, gives))):
+            return True
+    had = structure.placeholders(change.before)
+    if not had or had <= (has := structure.placeholders("\n".join(change.revised))):
+        return False
+    wanted = structure.placeholders(asked) | structure.placeholders(given)
+    return not wanted or not wanted <= has or not structure.placeholders(responds) <= wanted
+
+
+def lost_list(change: Change, settings: GuardSettings) -> bool:
+    """A list may change its bullets or become lines, but not a paragraph."""
+    for before, after in change.sections:
+        if before.count("\n") >= 2 and (had := structure.items(before)) >= 3:
+            if max(structure.items(after), structure.lines(after)) < settings.list_share * had:
+                return True
+    return False
+
+
+def _short(before: str, after: str, share: float, spared: float) -> bool:
+    return len(after) < share * (len(before) - spared)
+
+
+def _long(before: str, after: str, times: float, more: float) -> bool:
+    return len(after) > times * len(before) + more
+
+
+def _lost(find: Callable[[str], set[str]], change: Change) -> bool:
+    had = find(change.before)
+    return bool(had) and not had <= find("\n".join(change.revised))

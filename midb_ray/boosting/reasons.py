@@ -1,0 +1,28 @@
+"""Why a booster's answer did not replace its pair: every reason code, in the order in which they are reported."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final[dict[str, str]] = {
+    "prompt_too_long": "the prompt does not fit into the model's context, so the pair never reached the engine",
+    "engine_error": "the engine refused or failed on this pair alone",
+    "engine_crash": "the engine died twice with this pair",
+    "unparseable": "the answer does not consist of an instruction, perhaps an input, and a response",
+    "preamble": "the answer begins with text before the pair",
+    "truncated": "generation stopped at the token limit, so the end of the answer is missing",
+    "empty": "the instruction or the response of the answer is empty",
+    "lost_input": "the input is gone, or most of it, and does not stand in the instruction either",
+    "wrong_script": "the answer is written in another script than its language",
+    "wrong_language": "the answer is in another language than its pair is meant to be",
+    "repetition": "the answer loops, or says everything twice",
+    "too_short": "instruction or response are out of proportion: far shorter than the raw ones",
+    "too_long": "instruction or response are out of proportion: far longer than the raw ones",
+    "leaked_marker": "control tokens, the prompt's own wording or broken characters that the raw pair did not have",
+    "lost_number": "a number of the instruction or input is gone, or nearly all numbers of the response",
+    "lost_url": "a link is gone or was changed",
+    "lost_email": "an e-mail address is gone or was changed",
+    "lost_code": "code fences or code spans are gone, or a fence is left open",
+    "lost_placeholder": "a placeholder such as {name}, %s, <name> or ____ is gone or was translated",
+    "lost_list": "a list is gone, or most of its items",
+}

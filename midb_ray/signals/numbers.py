@@ -1,0 +1,176 @@
+"""Numbers in running text as values, in whatever form a locale writes them.
+
+1,000.5 and 1.000,5 and 1 000,5 and ١٬٠٠٠٫٥ are one value. "1,000" is a thousand or one, depending on the locale, and text
+does not say which, so a number has all the values it can be read as, and two numbers are the same if they share one.
+
+Dates keep their day and year (the month may become a word, the year may lose its century or be counted in the Buddhist
+era); times keep the hour, on a 12- or 24-hour clock, and the minutes unless they are 00; quantities may change between
+metric and imperial units if the unit changes with them (`units`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final, NamedTuple
+
+from midb_ray.locales import Locale
+from midb_ray.signals import structure, units
+
+_NUMBER: Final = re.compile(r"\d+(?:[.,٫٬،]\d+|[ \u00a0\u202f\u2009'’]\d{3}(?!\d))*(?:[ ]?[万萬만億亿억])?")
+_DIGITS: Final = re.compile(r"\d+")
+_NOT_DIGITS: Final = bytes(code for code in range(256) if not 0x30 <= code <= 0x39)
+_MARK: Final = re.compile(r"\D")
+_DATE: Final = re.compile(r"(?<![\d.,/-])(\d{1,4})([./-])[ ]?(\d{1,2})\2[ ]?(\d{1,4})(?![\d/-]|[.,]\d)")
+_TIME: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d\d)(?![\d:])|(?<![\d:.,])(\d{1,2})[ ]?[ap]\.?m\b", re.IGNORECASE)
+_DECIMAL: Final = ".,٫"
+_MYRIADS: Final = {"万": 4, "萬": 4, "만": 4, "億": 8, "亿": 8, "억": 8}
+_KANJI: Final = dict(zip("123456789", "一二三四五六七八九", strict=True)) | {"10": "十"}
+_FEW: Final = 20  # of more missing numbers none is looked at closely
+_BUDDHIST: Final = 543  # years from the common to the Buddhist era, the calendar of Thailand
+
+
+class Number(NamedTuple):
+    """One number: what it says in `text`, the `values` it can stand for, and the `parts` between its marks."""
+
+    text: str
+    values: frozenset[str]
+    parts: tuple[str, ...]
+
+
+def numbers(text: str) -> list[Number]:
+    """The numbers in `text`, in order. List markers and links should have been taken out before."""
+    return [_number(match) for match in _NUMBER.findall(text)]
+
+
+def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
+    """The numbers of `before` that stand in no form in `after`, as they are written in `before`. `locale` allows its units."""
+    before, after = structure.without_markers(structure.prose(before)), structure.prose(after)
+    wanted = numbers(before)
+    if not wanted:
+        return []
+    known = _known(after)
+    missing = [number for number in wanted if not _stands(number, known)]
+    if not 0 < len(missing) <= _FEW:
+        return [number.text for number in missing]
+    forgiven = _dates_and_times(before, known)
+    return [
+        number.text
+        for number in missing
+        if not forgiven.issuperset(number.parts)
+        and not any(_rewritten(value, before, after, known, locale) for value in number.values)
+    ]
+
+
+def kept_share(before: str, after: str, few: int) -> float:
+    """The share of the different numbers of `before` that stand in some form in `after`; 1 where there are fewer than `few`."""
+    try:  # without a digit, the commonest case
+        if len(before.encode("latin-1").translate(None, _NOT_DIGITS)) < few:
+            return 1.0
+    except UnicodeEncodeError:
+        pass
+    digits = set(_DIGITS.findall(before))
+    if len(digits) < few or digits.issubset(_DIGITS.findall(after)):  # all that most pairs need
+        return 1.0
+    wanted = {number.values: number for number in numbers(structure.without_markers(structure.prose(before)))}
+    if len(wanted) < few:
+        return 1.0
+    known = _known(structure.without_markers(structure.prose(after)))
+    return sum(_stands(number, known) for number in wanted.values()) / len(wanted)
+
+
+def _known(text: str) -> set[str]:
+    """Every value in `text`, under every reading."""
+    found = numbers(text)
+    known = {value for number in found for value in number.values}
+    return known.union(*(number.parts for number in found if number.values.isdisjoint(number.parts)))
+
+
+def _stands(number: Number, known: set[str]) -> bool:
+    return not known.isdisjoint(number.values) or (len(number.parts) > 1 and known.issuperset(number.parts))
+
+
+def _rewritten(value: str, before: str, after: str, known: set[str], locale: Locale | None) -> bool:
+    """Whether a value that is not in `after` became a kanji numeral, a year of another era or a quantity of another unit."""
+    if value in _KANJI and _KANJI[value] in after:
+        return True
+    if len(value) == 4 and value.isdigit() and {str(int(value) + _BUDDHIST), str(int(value) - _BUDDHIST)} & known:
+        return True
+    return locale is not None and units.converted(value, before, after, locale, known)
+
+
+def _number(match: str) -> Number:
+    digits = match if match.isascii() else _ascii(match)
+    myriad = _MYRIADS.get(digits[-1])
+    if myriad is not None:
+        digits = digits[:-1].rstrip()
+    if digits.isdigit():
+        whole = _whole(digits)
+        return Number(match, frozenset((whole,) if myriad is None else (whole, whole + "0" * myriad)), (whole,))
+    groups = _MARK.split(digits)
+    values = set(_readings(groups, _MARK.findall(digits)))
+    if myriad is not None:
+        values |= {_shifted(value, myriad) for value in values}
+    return Number(match, frozenset(values), tuple(map(_whole, groups)))
+
+
+def _readings(groups: list[str], marks: list[str]) -> list[str]:
+    """The values that digits between marks can stand for; none for a date, a version or a list without spaces."""
+    *front, last = groups
+    readings = []
+    if len(set(marks)) == 1 and _grouped(groups):
+        readings.append(_whole("".join(groups)))
+    if marks[-1] in _DECIMAL and (len(front) == 1 or (len(set(marks[:-1])) == 1 and marks[-1] not in marks[:-1])):
+        if len(front) == 1 or _grouped(front):
+            readings.append(_fraction("".join(front), last))
+    return readings
+
+
+def _grouped(groups: list[str]) -> bool:
+    """Groups of thousands, or the Indian lakhs and crores: only the last one of three digits."""
+    first, *middle, last = groups
+    return len(first) <= 3 and len(last) == 3 and (all(len(g) == 3 for g in middle) or all(len(g) == 2 for g in middle))
+
+
+def _whole(digits: str) -> str:
+    return digits.lstrip("0") or "0"
+
+
+def _fraction(whole: str, digits: str) -> str:
+    digits = digits.rstrip("0")
+    return f"{_whole(whole)}.{digits}" if digits else _whole(whole)
+
+
+def _shifted(value: str, places: int) -> str:
+    """`value` times ten to the power of `places`."""
+    whole, _, digits = value.partition(".")
+    return _fraction(whole + digits[:places].ljust(places, "0"), digits[places:])
+
+
+def _ascii(text: str) -> str:
+    """Digits of any script as 0 to 9."""
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+
+
+def _dates_and_times(text: str, known: set[str]) -> set[str]:
+    """Parts of the dates and times in `text` that may be missing, because what has to stay of them is `known`."""
+    forgiven: set[str] = set()
+    for match in _DATE.finditer(text):
+        parts = [_whole(_ascii(match[place])) for place in (1, 3, 4)]
+        missing = [part for part in parts if not _year(part, known)]
+        if len(missing) == 0 or (len(missing) == 1 and int(missing[0]) <= 12):
+            forgiven.update(parts)
+    for match in _TIME.finditer(text):
+        hour, minute = int(match[1] or match[3]), _whole(_ascii(match[2] or "00"))
+        if {str(hour), str((hour + 12) % 24)} & known and (minute == "0" or minute in known):
+            forgiven.update((str(hour), minute))
+    return forgiven
+
+
+def _year(part: str, known: set[str]) -> bool:
+    """Whether a part of a date is known, as it is or as another form of a year."""
+    value = int(part)
+    forms = {part, str(value % 100), str(1900 + value), str(2000 + value)} if value < 100 or value > 999 else {part}
+    if value > 999:
+        forms |= {str(value + _BUDDHIST), str(value - _BUDDHIST)}
+    return bool(forms & known)

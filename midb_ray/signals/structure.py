@@ -1,0 +1,106 @@
+"""What of a text is not prose: links, addresses, code, placeholders, list items.
+
+Every function looks for a telltale character first, so that ordinary prose costs next to nothing, and every pattern is
+linear in the length of the text: repeats are bounded or cannot overlap with what follows them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_URL: Final = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"'`{}|\\^，、。；：！？（）「」『』【】《》“”„«»]{1,2000}", re.IGNORECASE
+)
+_EMAIL: Final = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_%+-][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
+)
+_FENCED: Final = re.compile(r"```.*?```", re.DOTALL)
+_SPAN: Final = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
+_PLACEHOLDER: Final = re.compile(
+    r"\{\{[ ]?[A-Za-z_][\w.]{0,63}[ ]?\}\}"  # {{name}}
+    r"|(?<![A-Za-z)}\]\\^_$])\$?\{(?:[A-Za-z_][\w.]{0,63}|\d{0,3})\}"  # ${name} {name} {0} {}, but not \frac{a}{b} or [a-z]{4}
+    r"|(?<![\w%])%(?:\([A-Za-z_]\w{0,63}\))?(?:\d{0,2}\.\d)?[sdif](?!\w)"  # %s %(name)s %.2f
+    r"|<[A-Za-z_][A-Za-z0-9_-]{0,63}>"  # <name>, and opening HTML tags without attributes
+)
+_BLANK: Final = re.compile(r"_{3,}|\.{5,}|…{2,}")
+_ITEM: Final = re.compile(
+    r"^[ \t>]{0,16}(?:[-*+–—][ \t]+|[•‣◦▪●○■□·・※][ \t]*"
+    r"|\(?[0-9٠-٩０-９]{1,3}(?:[.)：．、）](?![0-9])|:[ \t])[ \t]*|\(?[a-zA-Z][.)][ \t]+)\S",
+    re.MULTILINE,
+)
+_NOT_PROSE: Final = re.compile(
+    f"{_FENCED.pattern}|{_SPAN.pattern}|{_URL.pattern}|{_EMAIL.pattern}", re.DOTALL | re.IGNORECASE
+)
+
+_BRACKETS: Final = {")": "(", "]": "["}
+_ENDINGS: Final = ".,;:!?*_~)]"
+
+
+def urls(text: str) -> set[str]:
+    """The links in `text` without scheme, `www.`, a final slash and the punctuation of the sentence around them."""
+    if "://" not in text and "www." not in text:
+        return set()
+    return {_bare(match) for match in _URL.findall(text)}
+
+
+def emails(text: str) -> set[str]:
+    """The e-mail addresses in `text`, in lower case."""
+    return {match.lower() for match in _EMAIL.findall(text)} if "@" in text else set()
+
+
+def code(text: str) -> int:
+    """How many code fences (opened and closed, or left open) and different inline spans there are."""
+    if "`" not in text:
+        return 0
+    prose = _FENCED.sub("", text)
+    return (text.count("```") + 1) // 2 + len(set(_SPAN.findall(prose)))
+
+
+def open_fence(text: str) -> bool:
+    """Whether a code fence is opened and never closed."""
+    return text.count("```") % 2 == 1
+
+
+def placeholders(text: str) -> set[str]:
+    """Names to be filled in by a program: `{name}`, `{{name}}`, `${name}`, `{0}`, `%s`, `%(name)s`, `<name>`.
+
+    Words in square brackets are not among them: people fill those in, so they are translated.
+    """
+    if "}" not in text and "%" not in text and ">" not in text:
+        return set()
+    return set(_PLACEHOLDER.findall(text))
+
+
+def has_blank(text: str) -> bool:
+    """Whether there is a gap to be filled in, as in "the ____ of the year"."""
+    return ("___" in text or "....." in text or "……" in text) and _BLANK.search(text) is not None
+
+
+def items(text: str) -> int:
+    """Lines that are items of a list: bulleted, numbered or lettered."""
+    return len(_ITEM.findall(text)) if text.count("\n") > 0 else 0
+
+
+def lines(text: str) -> int:
+    """Lines that are not blank."""
+    return sum(not line.isspace() for line in text.splitlines() if line)
+
+
+def without_markers(text: str) -> str:
+    """`text` with the bullets and numbers of its list items taken off."""
+    return _ITEM.sub(lambda match: match[0][-1], text)
+
+
+def prose(text: str) -> str:
+    """`text` without code, links and addresses, each replaced by a space."""
+    if "`" in text or "://" in text or "www." in text or "@" in text:
+        return _NOT_PROSE.sub(" ", text)
+    return text
+
+
+def _bare(url: str) -> str:
+    url = url.casefold()
+    while url and (url[-1] in _ENDINGS) and url.count(_BRACKETS.get(url[-1], "\0")) < url.count(url[-1]):
+        url = url[:-1]
+    return url.removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/")
