@@ -135,7 +135,7 @@ def known_to_classifier() -> frozenset[str]:
 
 @lru_cache(maxsize=8)
 def _classifier(languages: tuple[str, ...] | None) -> LanguageIdentifier:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # imports numpy and unpacks its model
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # unpacks its model, half a second
 
     classifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     if languages is not None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import numpy as np
 import regex
-
-if TYPE_CHECKING:
-    import numpy as np
 
 WEIGHTS: Final = {"Han": 3, "Hiragana": 2, "Katakana": 2, "Hangul": 3}
 """What one character says, counted in letters of an alphabet: an English name in a Japanese sentence outnumbers it otherwise."""
@@ -41,8 +39,6 @@ def share(counts: Mapping[str, int], scripts: Iterable[str]) -> float:
 
 
 def _counted(text: str) -> dict[str, int]:
-    import numpy as np  # here, so that `--help` need not wait for it
-
     codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype="<u2")
     counts = np.bincount(_script_of()[codes], minlength=len(SCRIPTS) + 1).tolist()
     return {script: count * WEIGHTS.get(script, 1) for script, count in zip(SCRIPTS, counts, strict=False) if count}
@@ -51,8 +47,6 @@ def _counted(text: str) -> dict[str, int]:
 @lru_cache(maxsize=1)
 def _script_of() -> np.ndarray[Any, Any]:
     """For every UTF-16 code unit the place of its script in `SCRIPTS`, or one beyond for what is no letter."""
-    import numpy as np
-
     table = np.full(0x10000, len(SCRIPTS), dtype=np.uint8)
     plane = "".join(map(chr, range(0x10000)))
     for place, script in enumerate(SCRIPTS):

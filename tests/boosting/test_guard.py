@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -337,3 +339,42 @@ def test_long_hostile_text_is_judged_in_linear_time(unit: str) -> None:
     ):
         verdict = GUARD.judge(pair(raw, "ja"), serialise(revised), "stop")  # quadratic work would take minutes
         assert verdict.decision == "boosted" or verdict.text == raw
+
+
+def samples() -> dict[str, dict[str, dict[str, Any]]]:
+    """The package's own revisions: by source, then by language."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for file in (resources.files("midb_ray") / "samples" / "revisions").iterdir():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            found.setdefault(row["source_id"], {})[row["language"]] = row
+    return found
+
+
+def raw_and_revised(row: dict[str, Any]) -> tuple[Text, Text]:
+    raw = Text(row["raw_instruction"], row["raw_input"], row["raw_response"])
+    return raw, Text(row["instruction"], row["input"], row["response"])
+
+
+def test_expert_revisions_of_every_language_are_accepted() -> None:
+    rejected = {
+        (row["language"], source): found
+        for source, rows in samples().items()
+        for row in rows.values()
+        if (found := reasons(*raw_and_revised(row), row["language"]))
+    }
+    assert rejected == {}
+
+
+def test_the_response_of_another_language_is_rejected_in_every_language() -> None:
+    tried = caught = 0
+    for rows in samples().values():
+        for row in rows.values():
+            for other in rows.values():
+                if LOCALES.resolve(row["language"]).group != LOCALES.resolve(other["language"]).group:
+                    raw, revised = raw_and_revised(row)
+                    found = reasons(raw, with_response(other["response"], revised), row["language"])
+                    tried += 1
+                    caught += not {"wrong_language", "wrong_script"}.isdisjoint(found)
+    assert tried > 2_000
+    assert caught / tried > 0.99
