@@ -84,7 +84,5 @@ def _guarded(job: Callable[[], int]) -> int:
         return ExitCode.FAILED
 
 
-
-
 if __name__ == "__main__":
     sys.exit(main())

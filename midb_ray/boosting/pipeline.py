@@ -92,9 +92,8 @@ def _planned(run: folder.RunFolder, work: BoostWork, files: list[inputs.InputFil
     """Number of shards and rows; the plan is made, or extended by files that are new, and written."""
     uri = storage.join(run.uri, "plan.parquet")
     tables = list(shards.read_plan(uri)) if storage.info(uri) is not None else []
-    known = {name for table in tables for name in table.column("file").unique().to_pylist()}
-    planned = set(storage.read_bytes(storage.join(run.uri, "planned")).decode().split("\n")) if tables else set()
-    new = [file for file in files if file.name not in known | planned]
+    known = shards.planned_files(uri) if tables else set()
+    new = [file for file in files if file.name not in known]
     if new or not tables:
         if tables and work.settings.limit is not None:
             raise UserError(f"Files cannot be added to {run.uri}, a run with a limit; give another --output.")
@@ -103,8 +102,7 @@ def _planned(run: folder.RunFolder, work: BoostWork, files: list[inputs.InputFil
         tables.append(shards.to_table(plan(work, new, storage.join(run.uri, "staging"), first)))
         if not any(table.num_rows for table in tables):
             tables.append(shards.to_table([_nothing(new[0])]))
-        shards.write_plan(uri, tables)
-        storage.write_bytes(storage.join(run.uri, "planned"), "\n".join(file.name for file in files).encode())
+        shards.write_plan(uri, tables, [file.name for file in files])
     return sum(table.num_rows for table in tables), sum(sum(table.column("rows").to_pylist()) for table in tables)
 
 
@@ -208,7 +206,7 @@ def _describe(settings: BoostSettings, files: list[inputs.InputFile], found: lis
 
 
 def _refuse_overlap(output: str, files: list[inputs.InputFile]) -> None:
-    prefix = f"{output.rstrip('/')}/"
+    prefix = f"{storage.absolute(output).rstrip('/')}/"
     for file in files:
         if file.uri.startswith(prefix):
             raise UserError(f"Input {file.name!r} lies inside the output folder {output}; give another --output.")

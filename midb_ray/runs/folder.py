@@ -4,7 +4,7 @@ run.json          settings, fingerprint, versions        plan.parquet   the shar
 pairs/            committed output, a file per shard     dead_letters/  rows that could not become pairs
 attempts/         shards that took an engine down        staging/       input that had to be unpacked
 progress.json     rewritten every few seconds            metrics.jsonl  the same over time
-summary.json      totals, written at the end             planned        names of the planned input files
+summary.json      totals, written at the end
 nonce             proof that storage is shared           report.html    made at the end
 """
 
@@ -27,7 +27,7 @@ from midb_ray.runs import storage
 
 SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
 _RUN = "run.json"
-_OURS = (_RUN, "plan.parquet", "planned", "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
+_OURS = (_RUN, "plan.parquet", "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
 
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ class Shard(NamedTuple):
 
 
 _PLAN_ROW_GROUP = 4096
+_FILES = b"midb_ray.files"
 
 PLAN_SCHEMA = pa.schema(
     [
@@ -105,10 +107,17 @@ def read_plan(uri: str, start: int = 0, count: int | None = None) -> Iterator[pa
             first += rows
 
 
-def write_plan(uri: str, tables: Iterable[pa.Table]) -> None:
-    """Write a plan whole, in row groups that are read one at a time."""
+def planned_files(uri: str) -> set[str]:
+    """The names of the files that a plan covers, those without a shard among them."""
+    with storage.open_input(uri) as stream:
+        metadata = pq.ParquetFile(stream).metadata.metadata
+    return set(json.loads(metadata[_FILES]))
+
+
+def write_plan(uri: str, tables: Iterable[pa.Table], files: Iterable[str] = ()) -> None:
+    """Write a plan whole, in row groups that are read one at a time, with the names of the `files` it covers."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, PLAN_SCHEMA) as writer:
+    with pq.ParquetWriter(sink, PLAN_SCHEMA.with_metadata({_FILES: json.dumps(list(files))})) as writer:
         for table in tables:
             if table.num_rows:
                 writer.write_table(table, row_group_size=_PLAN_ROW_GROUP)
