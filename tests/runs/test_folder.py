@@ -36,7 +36,6 @@ def begin(run: RunFolder) -> None:
     """What a run that has begun has written."""
     for name in (
         "plan.parquet",
-        "planned",
         "pairs/part-00000000.parquet",
         "dead_letters/part-00000000.parquet",
         "attempts/00000001.json",
