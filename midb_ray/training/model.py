@@ -13,18 +13,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _END, _PAD = "<|end|>", "<|pad|>"
-# Words, numbers and punctuation; a section's marker stays whole, so that it becomes one token.
-_WORDS = r"\n?<\|[a-z]+\|>\n?| ?\p{L}[\p{L}\p{M}]*| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def fresh_tokenizer(texts: Iterable[str], settings: FreshModelSettings) -> PreTrainedTokenizerBase:
     """A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2) trained on `texts`: any text has ids."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    words = pre_tokenizers.Split(Regex(_WORDS), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary,
