@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,9 +107,13 @@ def _wait_for(address: str, head: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(240):
         if head.poll() is not None:
             raise SystemExit(f"Ray did not start:\n{log.read_text(errors='replace')[-2000:]}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api/version", timeout=2):
-            return
-        time.sleep(0.5)
+        try:
+            with urllib.request.urlopen(f"{address}/api/version", timeout=2):
+                return
+        except urllib.error.HTTPError:
+            return  # it answers; where Ray asks for a token, job submission brings it along
+        except OSError:
+            time.sleep(0.5)
     raise SystemExit(f"Ray did not answer at {address} within two minutes.")
 
 

@@ -22,7 +22,7 @@ def file_system() -> pafs.FileSystem:
     return pafs.PyFileSystem(_Handler(HfFileSystem(endpoint=os.environ.get("HF_ENDPOINT"))))
 
 
-class _Handler(pafs.FSSpecHandler):  # type: ignore[misc]
+class _Handler(pafs.FSSpecHandler):
     """Says OSError when the hub does not answer, and tells files of the same size apart by their hash: the hub's listings know
     no time of change, and versions are only ever compared."""
 
