@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -23,6 +24,12 @@ import pyarrow.dataset as ds
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs" / "quickstart"
 SHOWN = 4  # pairs shown before and after
+ENVIRONMENT = {  # of the cluster and of everybody who talks to it: a token of its own keeps other users of the machine out
+    **os.environ,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
 
 
 def main() -> int:
@@ -72,7 +79,9 @@ def cluster() -> Iterator[str]:
         ]
         log = Path(scratch) / "head.log"
         with log.open("wb") as output:
-            head = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            head = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT, start_new_session=True
+            )
         address = f"http://127.0.0.1:{dashboard}"
         try:
             _wait_for(address, head, log)
@@ -90,7 +99,7 @@ def submit(address: str, job: str, *arguments: str | Path) -> int:
     command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", address]
     command += ["--working-dir", str(ROOT), "--log-style", "record", "--", sys.executable, f"jobs/{job}.py"]
     command += [str(argument) for argument in arguments]
-    return subprocess.run(command, check=False, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}).returncode
+    return subprocess.run(command, check=False, env=ENVIRONMENT).returncode
 
 
 def show(run: Path) -> None:
@@ -111,7 +120,7 @@ def _wait_for(address: str, head: subprocess.Popen[bytes], log: Path) -> None:
             with urllib.request.urlopen(f"{address}/api/version", timeout=2):
                 return
         except urllib.error.HTTPError:
-            return  # it answers; where Ray asks for a token, job submission brings it along
+            return  # it answers, and asks for the token
         except OSError:
             time.sleep(0.5)
     raise SystemExit(f"Ray did not answer at {address} within two minutes.")
