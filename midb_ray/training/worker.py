@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,19 @@ logger = logging.getLogger("midb_ray")
 def train_worker(task: dict[str, Any]) -> None:
     """Ray Train's `train_loop_per_worker`. `task` holds the settings, where the start model and the examples lie, and where
     the booster goes."""
+    settings = TrainSettings.model_validate(task["settings"])
+    if not settings.gpus_per_worker:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import ray.train
     import torch
     import torch.distributed as dist
+    from transformers.utils import logging as transformers_logging
 
     from midb_ray.training import examples, export, loop, model, zero
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = TrainSettings.model_validate(task["settings"])
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     if not settings.gpus_per_worker:
