@@ -103,9 +103,15 @@ def submit(address: str, job: str, *arguments: str | Path) -> int:
 
 
 def show(run: Path) -> None:
-    """Some boosted pairs, before and after."""
+    """How many pairs were boosted, and some of them before and after."""
     table = ds.dataset(run / "pairs", format="parquet").to_table()
-    boosted = table.filter(pc.equal(table["decision"], "boosted")).sort_by("row")
+    is_boosted = pc.equal(table["decision"], "boosted")
+    for name, chosen in (
+        ("it learnt from", pc.is_valid(table["source_id"])),
+        ("it never saw", pc.is_null(table["source_id"])),
+    ):
+        print(f"boosted of the pairs {name}: {pc.sum(pc.and_(is_boosted, chosen))} of {pc.sum(chosen)}")
+    boosted = table.filter(is_boosted).sort_by("row")
     step = max(boosted.num_rows // SHOWN, 1)
     for row in boosted.to_pylist()[::step][:SHOWN]:
         print(f"\n[{row['language']}] {row['raw_instruction']}\n  before: {_short(row['raw_response'])}")
