@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AUTH_MODE"] = "disabled"  # whether or not this home has a token file
 os.environ.pop("RAY_ADDRESS", None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -12,12 +12,13 @@ from rapidfuzz import fuzz
 
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
-from midb_ray.signals import markers, notes, numbers, structure
+from midb_ray.signals import markers, notes, numbers, overlap, structure
 from midb_ray.signals.repetition import repetition
 
 if TYPE_CHECKING:
     from midb_ray.boosting.guard import GuardSettings
 
+_ALIKE: Final = 60  # per cent of two instructions; so alike they need no closer look
 _QUOTED: Final = 2_000  # characters of an input that is looked for in the instruction
 
 
@@ -44,6 +45,15 @@ def change(raw: Text, revised: Text, locale: Locale | None) -> Change:
 
 def empty(change: Change, _: GuardSettings) -> bool:
     return not change.revised.instruction.strip() or not change.revised.response.strip()
+
+
+def unrelated(change: Change, settings: GuardSettings) -> bool:
+    """Instruction and input were exchanged for others. Translations of one another look so too: ask for the language."""
+    (asked, given, _), (asks, gives, _) = change.raw, change.revised
+    if (asked, given) == (asks, gives) or fuzz.ratio(asked[:_QUOTED], asks[:_QUOTED]) >= _ALIKE:
+        return False
+    length = overlap.run_length(change.locale.scripts if change.locale else ())
+    return overlap.shared(f"{asked} {given}", " ".join(change.revised), length) < settings.related_share
 
 
 def lost_input(change: Change, settings: GuardSettings) -> bool:

@@ -46,6 +46,10 @@ class GuardSettings(Settings):
     """Longest instruction: so many times the raw one, and so many characters more."""
     instruction_shortest: tuple[float, float] = (0.15, 20)
     """Shortest instruction: this share of the raw one's characters beyond the first so many."""
+    related: bool = True
+    """Reject answers about something else than the raw instruction and input."""
+    related_share: float = pydantic.Field(0.1, ge=0, le=1)
+    """Share of the raw instruction's and input's runs of characters that must stand in the revised pair."""
     markers: bool = True
     """Reject control tokens and prompt wording that the raw pair did not have."""
     input: bool = True
@@ -95,6 +99,10 @@ class Guard:
         straying = Straying(locales, settings.script_share if settings.script else None)
         table: dict[str, tuple[bool, Callable[[checks.Change, GuardSettings], bool]]] = {
             "empty": (True, checks.empty),
+            "unrelated": (
+                settings.related,
+                lambda change, on: checks.unrelated(change, on) and not straying.was_foreign(change),
+            ),
             "lost_input": (settings.input, checks.lost_input),
             "wrong_script": (settings.script, lambda change, _: straying.wrong_script(change)),
             "wrong_language": (settings.language, lambda change, _: straying.wrong_language(change)),

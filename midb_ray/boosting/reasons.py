@@ -12,6 +12,7 @@ REASONS: Final[dict[str, str]] = {
     "preamble": "the answer begins with text before the pair",
     "truncated": "generation stopped at the token limit, so the end of the answer is missing",
     "empty": "the instruction or the response of the answer is empty",
+    "unrelated": "instruction and input were exchanged for others, so the answer is about something else",
     "lost_input": "the input is gone, or most of it, and does not stand in the instruction either",
     "wrong_script": "the answer is written in another script than its language",
     "wrong_language": "the answer is in another language than its pair is meant to be",

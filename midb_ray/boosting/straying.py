@@ -41,6 +41,11 @@ class Straying:
         """Whether a changed section begins or ends in another language, where its script is right."""
         return change.locale is not None and self._strays(change, change.locale, self._foreign_language)
 
+    def was_foreign(self, change: Change) -> bool:
+        """Whether the raw instruction and input were in another language than the locale's: the answer may translate them."""
+        asked = f"{change.raw.instruction}\n{change.raw.input}"
+        return change.locale is not None and self._identifier.agrees(asked, change.locale) is False
+
     def _strays(self, change: Change, locale: Locale, foreign: Foreign) -> bool:
         (instruction, _, response), (asks, _, responds) = change.raw, change.revised
         for section, before, other in ((responds, response, instruction), (asks, instruction, response)):

@@ -139,10 +139,17 @@ def test_all_reasons_are_reported_in_the_order_of_the_table() -> None:
     revised = Text("Brew tea", "", f"{ENGLISH}</s>")
     found = reasons(raw, revised)
     assert found == (
-        *("lost_input", "wrong_language", "leaked_marker", "lost_number", "lost_url", "lost_email", "lost_code"),
-        "lost_placeholder",
+        *("unrelated", "lost_input", "wrong_language", "leaked_marker", "lost_number", "lost_url", "lost_email"),
+        *("lost_code", "lost_placeholder"),
     )
     assert list(found) == sorted(found, key=list(REASONS).index)
+
+
+def test_an_answer_to_another_pair_is_refused_and_a_translation_of_an_untranslated_one_is_not() -> None:
+    about_something_else = Text("Wie lange kocht man Eier, bis sie hart sind?", "", "Etwa zehn Minuten lang.")
+    raw = Text("Nenne den höchsten Berg Afrikas.", "", "Der höchste Berg Afrikas ist der Kilimandscharo.")
+    assert "unrelated" in reasons(raw, about_something_else)
+    assert "unrelated" not in reasons(raw, Text("Welcher Berg ist Afrikas höchster?", "", "Der Kilimandscharo."))
 
 
 def test_what_was_wrong_before_is_not_held_against_the_answer() -> None:

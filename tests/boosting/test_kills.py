@@ -32,8 +32,7 @@ def command(corpus: Path, output: Path, *more: str) -> list[str]:
 
 
 def environment(address: str | None = None) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return {**kept, "RAY_USAGE_STATS_ENABLED": "0", **({"RAY_ADDRESS": address} if address else {})}
+    return {**os.environ, **({"RAY_ADDRESS": address} if address else {})}
 
 
 def wait_until(condition: Callable[[], bool], job: subprocess.Popen[bytes], seconds: float = 90) -> None:

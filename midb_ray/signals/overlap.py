@@ -1,0 +1,24 @@
+"""How much of one text stands in another, in runs of characters: works without knowing words, so in any script."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LOOKED_AT: Final = 2_000  # characters of each text, so that the cost is bounded
+_DENSE: Final = {"Han", "Hiragana", "Katakana", "Hangul"}  # scripts in which two characters say as much as four letters
+
+
+def run_length(scripts: tuple[str, ...]) -> int:
+    """How many characters a run has in these scripts."""
+    return 2 if _DENSE.intersection(scripts) else 4
+
+
+def shared(before: str, after: str, length: int) -> float:
+    """The share of the different runs of `length` characters in `before` that also stand in `after` (case aside)."""
+    had = _runs(before, length)
+    return len(had & _runs(after, length)) / len(had)
+
+
+def _runs(text: str, length: int) -> set[str]:
+    text = text[:LOOKED_AT].casefold()
+    return {text[start : start + length] for start in range(max(len(text) - length + 1, 1))}
