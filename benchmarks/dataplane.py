@@ -3,7 +3,7 @@
     python benchmarks/dataplane.py [--pairs 1000000] [--output benchmarks.json]
 
 Pairs are made by recombining the sample corpus to the length of machine-translated Alpaca data (about 370 characters). Each
-job is a process of its own, as a user would start it; memory is the private memory of its processes, read twice a second.
+job is a process of its own, as a user would start it; memory is the private memory of its processes, read every other second.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(2):
             try:
                 self.driver = max(self.driver, _private(self._process))
                 workers = [_private(child) for child in self._process.children(recursive=True) if _is_worker(child)]

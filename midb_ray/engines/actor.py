@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -51,6 +52,8 @@ class EngineActor:
         self._proven = False
         self._gate = Gate()
         self._engine = build()
+        gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
+        gc.set_threshold(50_000, 20, 20)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Take one shard through; returns one row of figures. Raises `UserError` if the output is not shared storage, or
@@ -112,6 +115,7 @@ class EngineActor:
         pairs, dead_letters, figures = self._work.finish(flight, completions)
         figures.engine_seconds = seconds
         commit.commit(self._run.uri, flight.shard, self._run.digest, pairs, dead_letters, figures)
+        pa.default_memory_pool().release_unused()  # or days of shards leave the process with the sum of their peaks
         return figures
 
 
