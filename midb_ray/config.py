@@ -116,7 +116,11 @@ def _shape(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
         return {"nargs": "?", "const": True, "metavar": "true|false"}
     if typing.get_origin(annotation) in (tuple, list):
         element = typing.get_args(annotation)[0]
-        return {"nargs": "*" if not field.is_required() else "+", "metavar": _metavar(element)}
+        return {
+            "action": "extend",  # a flag may stand once with many values, or many times
+            "nargs": "*" if not field.is_required() else "+",
+            "metavar": _metavar(element),
+        }
     return {"metavar": _metavar(annotation), "type": _nothing_or_text if annotation is not field.annotation else str}
 
 

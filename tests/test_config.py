@@ -49,6 +49,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path
 def test_lists_booleans_and_none_on_the_command_line() -> None:
     car = load("--roads", "a", "b", "--dry", "false", "--motor.fuel", "none")
     assert (car.roads, car.dry, car.motor.fuel) == (("a", "b"), False, None)
+    assert load("--roads", "a", "--roads", "b", "c").roads == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def stream(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # or the UserError inside is lost on its way to the driver
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
     dataset = ray.data.read_datasource(
