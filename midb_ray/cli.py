@@ -44,7 +44,7 @@ def boost(arguments: Sequence[str]) -> int:
 
         return pipeline.boost(settings)
 
-    return _guarded(run)
+    return _guarded(run, arguments)
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -59,20 +59,21 @@ def train(arguments: Sequence[str]) -> int:
         pipeline.train(settings)
         return ExitCode.OK
 
-    return _guarded(run)
+    return _guarded(run, arguments)
 
 
-def _guarded(job: Callable[[], int]) -> int:
+def _guarded(job: Callable[[], int], arguments: Sequence[str]) -> int:
     """A job's exit code; what the user can mend becomes one sentence on stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("midb_ray").setLevel(logging.INFO)
+    again = f"The same command{' without --fresh' if '--fresh' in arguments else ''} goes on from here."
     try:
         return job()
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return ExitCode.USER_ERROR
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        print(f"Stopped. {again}", file=sys.stderr)
         return ExitCode.FAILED
     except BrokenPipeError:
         sys.stderr.close()
@@ -80,7 +81,7 @@ def _guarded(job: Callable[[], int]) -> int:
     except Exception as error:
         logging.getLogger("midb_ray").exception("The job broke off.")
         print(f"Error: {type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-        print("The same command goes on from here.", file=sys.stderr)
+        print(again, file=sys.stderr)
         return ExitCode.FAILED
 
 

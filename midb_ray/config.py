@@ -25,6 +25,20 @@ class Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, values: Any) -> Any:
+        """`input: corpora/` in a file means what `--input corpora/` means."""
+        if not isinstance(values, Mapping):
+            return values
+        lists = {name for name, field in cls.model_fields.items() if typing.get_origin(field.annotation) is tuple}
+        return {
+            key: (value,)
+            if key in lists and isinstance(value, (str, int, float)) and not isinstance(value, bool)
+            else value
+            for key, value in values.items()
+        }
+
 
 S = TypeVar("S", bound=Settings)
 Origins = dict[str, str]

@@ -123,7 +123,7 @@ class Locales:
         locale = self.find(name)
         if locale is None:
             near = difflib.get_close_matches(name.casefold(), self._by_name, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise UserError(
                 f"Unknown language {name!r}{hint} Known are {', '.join(sorted(self._entries))}; "
                 "a YAML file given as `locales` adds others."

@@ -76,7 +76,7 @@ def test_mistakes_on_the_command_line_get_one_sentence(arguments: list[str], tol
     [
         ("roads: [a]\nweels: 3\n", "Unknown setting 'weels'; did you mean 'wheels'"),
         ("roads: [a]\nmotor: {kinds: x}\n", "Unknown setting 'motor.kinds'; did you mean 'motor.kind'"),
-        ("roads: a\n", "roads"),
+        ("roads: {a: 1}\n", "roads"),
         ("roads: [a]\nmotor: fast\n", "motor"),
         ("- a\n", "expected a mapping"),
         ("roads: [a\n", "not valid YAML"),
@@ -90,6 +90,12 @@ def test_mistakes_in_the_file_name_the_file(tmp_path: Path, content: str, told: 
         load("--config", str(file))
     assert "car.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_value_stands_for_a_list_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "car.yaml"
+    file.write_text("roads: corpora/\n")
+    assert load("--config", str(file)).roads == ("corpora/",)
 
 
 def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,20 +6,21 @@ import functools
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from midb_ray.boosting import summary
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork, languages
 from midb_ray.engines import settings as engines
 from midb_ray.engines.flight import Flight
-from midb_ray.errors import ExitCode, UserError
+from midb_ray.errors import UserError
 from midb_ray.formats.registry import FORMATS, detect
 from midb_ray.locales import load_locales
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, rows_to_table
-from midb_ray.runs import cluster, commit, folder, inputs, planning, progress, shards, staging, storage
+from midb_ray.runs import claim, cluster, commit, coverage, folder, inputs, planning, progress, shards, staging, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
@@ -31,48 +32,60 @@ def boost(settings: BoostSettings) -> int:
     locales = load_locales(settings.locales)
     if settings.language is not None:
         locales.resolve(settings.language)
+    cluster.refuse_lost(settings.output)
     engine = engines.pinned(settings.engine, engines.check(settings.engine))
     settings = settings.model_copy(update={"engine": engine})
-    files = inputs.find(settings.input)
+    files = inputs.find(settings.input, leave_out=settings.output)
     _refuse_overlap(settings.output, files)
     inputs.check(files)
     work = BoostWork(settings, json.dumps(locales.fingerprint(), ensure_ascii=False))
-    if settings.dry_run:
-        with tempfile.TemporaryDirectory() as scratch, cluster.connected(settings.address):
-            return _describe(settings, files, list(plan(work, files, scratch)))
     wanted = fingerprint(settings, engines.identity(settings.engine), locales.fingerprint())
-    wanted["inputs"] = {file.name: [file.size, file.version] for file in files}
-    if not settings.fresh:
-        progress.refuse_second_driver(settings.output)
-    run = folder.open_run(
-        settings.output, "boost", wanted, settings.model_dump(mode="json"), settings.accept, settings.fresh
-    )
-    with cluster.connected(settings.address):
-        total, rows = _planned(run, work, files)
-        done, figures = _committed(run, total)
-        if done.any():
-            logger.info("Resuming %s: %d of %d shards are done.", run.uri, done.sum(), total)
-        if not rows and not done.all():
-            _commit_nothing(run, work)
-        elif not done.all():
-            _stream(run, work, total, rows, done, figures)
-    return _finish(run, settings, total, rows, figures)
+    found = folder.examine(settings.output, "boost", wanted, settings.accept, settings.fresh)
+    if settings.dry_run:
+        with tempfile.TemporaryDirectory() as scratch:
+            return summary.describe(
+                settings, files, list(plan(work, files, scratch, spread=map)), goes_on=found is not None
+            )
+    place = storage.absolute(settings.output)
+    with claim.Claim(place) as mine:
+        run = folder.open_run(
+            settings.output, "boost", wanted, settings.model_dump(mode="json"), settings.accept, settings.fresh
+        )
+        new = _new_files(run, files)
+        with cluster.connected(settings.address) as own:
+            cluster.check_gpus(settings.pool.gpus_per_replica, own)
+            total, rows = _planned(run, work, new)
+            done, figures = _committed(run, total)
+            if done.any():
+                logger.info("Resuming %s: %d of %d shards are done.", run.uri, done.sum(), total)
+            if not rows and not done.all():
+                _commit_nothing(run, work)
+            elif not done.all():
+                _stream(run, work, total, rows, done, figures, mine)
+        return summary.finish(run, settings, total, rows, figures)
 
 
-def plan(work: BoostWork, files: list[inputs.InputFile], scratch: str, first: int = 0) -> Iterator[shards.Shard]:
-    """The shards of these files, numbered from `first`; compressed files are unpacked below `scratch`."""
+def plan(
+    work: BoostWork,
+    files: list[inputs.InputFile],
+    scratch: str,
+    first: int = 0,
+    spread: Callable[..., Iterator[Any]] = cluster.map_remotely,
+) -> Iterator[shards.Shard]:
+    """The shards of these files, numbered from `first`; compressed files are unpacked below `scratch`. `spread` is a `map`: over
+    the cluster, or in this process."""
     settings = work.settings
     tasks: list[planning.Scan] = []
-    for staged in cluster.map_remotely(functools.partial(staging.stage, scratch, settings.shard_rows), files):
+    for staged in spread(functools.partial(staging.stage, scratch, settings.shard_rows), files):
         form = _format(settings, staged)
         tasks += planning.scans(
             staged.file, staged.uri, staged.layout, form, settings.shard_rows, settings.sample, staged.error
         )
-    found = planning.assemble(tasks, cluster.map_remotely(planning.scan, tasks), first)
+    found = planning.assemble(tasks, spread(planning.scan, tasks), first)
     if settings.limit is None:
         return found
     everything = list(found)
-    named = cluster.map_remotely(functools.partial(languages, work), everything)
+    named = iter(spread(functools.partial(languages, work), everything))
     return planning.select(everything, lambda _: next(named), settings.limit)
 
 
@@ -88,21 +101,28 @@ def _format(settings: BoostSettings, staged: staging.Staged) -> str:
         raise UserError(f"{staged.file.name}: {error}") from None
 
 
-def _planned(run: folder.RunFolder, work: BoostWork, files: list[inputs.InputFile]) -> tuple[int, int]:
-    """Number of shards and rows; the plan is made, or extended by files that are new, and written."""
-    uri = storage.join(run.uri, "plan.parquet")
-    tables = list(shards.read_plan(uri)) if storage.info(uri) is not None else []
-    known = shards.planned_files(uri) if tables else set()
-    new = [file for file in files if file.name not in known]
-    if new or not tables:
-        if tables and work.settings.limit is not None:
+def _new_files(run: folder.RunFolder, files: list[inputs.InputFile]) -> list[inputs.InputFile]:
+    """The files that the run has not planned yet. Raises `UserError` if a planned one is absent or has changed."""
+    uri = storage.join(run.uri, folder.PLAN)
+    if storage.info(uri) is None:
+        return files
+    return coverage.new_files(run.uri, shards.planned_files(uri), files)
+
+
+def _planned(run: folder.RunFolder, work: BoostWork, new: list[inputs.InputFile]) -> tuple[int, int]:
+    """Number of shards and rows; the plan is made, or extended by the files that are new, and written."""
+    uri = storage.join(run.uri, folder.PLAN)
+    exists = storage.info(uri) is not None
+    tables = list(shards.read_plan(uri)) if exists else []
+    if new:
+        if exists and work.settings.limit is not None:
             raise UserError(f"Files cannot be added to {run.uri}, a run with a limit; give another --output.")
         logger.info("Planning %d file(s)…", len(new))
         first = sum(table.num_rows for table in tables)
         tables.append(shards.to_table(plan(work, new, storage.join(run.uri, "staging"), first)))
         if not any(table.num_rows for table in tables):
             tables.append(shards.to_table([_nothing(new[0])]))
-        shards.write_plan(uri, tables, [file.name for file in files])
+        shards.write_plan(uri, tables, [*(shards.planned_files(uri) if exists else []), *new])
     return sum(table.num_rows for table in tables), sum(sum(table.column("rows").to_pylist()) for table in tables)
 
 
@@ -130,7 +150,13 @@ def _committed(run: folder.RunFolder, total: int) -> tuple[np.ndarray[Any, Any],
 
 
 def _stream(
-    run: folder.RunFolder, work: BoostWork, total: int, rows: int, done: np.ndarray[Any, Any], figures: Figures
+    run: folder.RunFolder,
+    work: BoostWork,
+    total: int,
+    rows: int,
+    done: np.ndarray[Any, Any],
+    figures: Figures,
+    mine: claim.Claim,
 ) -> None:
     from midb_ray.engines import pool
 
@@ -139,70 +165,8 @@ def _stream(
     with progress.Progress(run.uri, "boost", rows, figures, settings.progress_seconds) as watch:
         for _, shard_figures in pool.stream(run, total, done, work.prepare, build, work, settings.pool):
             watch.add(shard_figures)
+            mine.check()
         logger.info(watch.line())
-
-
-def _finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures) -> int:
-    """Write the summary, check the books, say what came of it."""
-    folder.sweep(run.uri)
-    complete = figures.balanced and figures.rows_in == rows
-    share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
-    within = share <= settings.max_dead_letters
-    folder.write_json(
-        run.uri,
-        "summary.json",
-        {
-            "job": "boost",
-            "complete": complete,
-            "within_error_budget": within,
-            "shards": total,
-            "rows": rows,
-            **figures.to_dict(),
-        },
-    )
-    counts = ", ".join(
-        f"{figures.total(decision):,} {decision}" for decision in ("boosted", "unchanged", "kept_original")
-    )
-    logger.info(
-        "%s rows in = %s pairs out (%s) + %s dead letters. Output: %s",
-        f"{figures.rows_in:,}",
-        f"{figures.rows_out:,}",
-        counts,
-        f"{figures.dead_letters:,}",
-        storage.join(run.uri, commit.PAIRS),
-    )
-    if not rows:
-        logger.info("The input has no rows: the output is empty.")
-    if not complete:
-        logger.error("The books do not balance: %s rows were planned, %s are accounted for.", rows, figures.rows_in)
-        return ExitCode.ROWS_LOST
-    if not within:
-        logger.error(
-            "%.2f %% of the rows are dead letters, more than max_dead_letters (%.2f %%); see %s.",
-            100 * share,
-            100 * settings.max_dead_letters,
-            storage.join(run.uri, commit.DEAD_LETTERS),
-        )
-        return ExitCode.ROWS_LOST
-    return ExitCode.OK
-
-
-def _describe(settings: BoostSettings, files: list[inputs.InputFile], found: list[shards.Shard]) -> int:
-    rows = sum(shard.rows for shard in found)
-    logger.info(
-        "Dry run: %d file(s), %d shards, %s pairs at most; %s engine in a pool of %s; output %s.",
-        len(files),
-        len(found),
-        f"{rows:,}",
-        settings.engine.kind,
-        " to ".join(map(str, settings.pool.replicas)),
-        settings.output,
-    )
-    for file in files:
-        mine = [shard for shard in found if shard.file == file.name]
-        form = mine[0].format if mine else "–"
-        logger.info("  %s: %s, %d shards, %s rows", file.name, form, len(mine), f"{sum(s.rows for s in mine):,}")
-    return ExitCode.OK
 
 
 def _refuse_overlap(output: str, files: list[inputs.InputFile]) -> None:

@@ -55,6 +55,10 @@ class EngineActor:
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_engine"):  # Ray Data lets go of the actor's object when the pool shrinks or ends
+            self._engine.close()
+
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Take one shard through; returns one row of figures. Raises `UserError` if the output is not shared storage, or
         cannot be written."""

@@ -26,7 +26,7 @@ from midb_ray.engines.actor import EngineActor, EngineBuilder, Work
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.runs import cluster, storage
 from midb_ray.runs.figures import Figures
-from midb_ray.runs.folder import RunFolder
+from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
 
 _SOURCE_TASKS = 4
@@ -86,7 +86,7 @@ def stream(
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
     dataset = ray.data.read_datasource(
-        PlanSource(storage.join(run.uri, "plan.parquet"), shards, done), override_num_blocks=_SOURCE_TASKS
+        PlanSource(storage.join(run.uri, PLAN), shards, done), override_num_blocks=_SOURCE_TASKS
     )
     dataset = dataset.map_batches(
         functools.partial(_prepared, prepare),

@@ -10,17 +10,21 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from midb_ray.errors import UserError
+from midb_ray.runs import storage
+
+logger = logging.getLogger("midb_ray")
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 _WAITING = 64  # tasks under way at most, so that neither tasks nor results pile up
+_COPY = "/runtime_resources/working_dir_files/"  # where Ray unpacks the working folder of a submitted job
 _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for a slot
 
 
 @contextmanager
-def connected(address: str | None, dashboard: bool = False) -> Iterator[None]:
-    """A Ray session for the job. Without `address` and RAY_ADDRESS a local cluster is started, never another's joined;
+def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
+    """A Ray session for the job; yields whether its cluster is one of our own on this machine. Without `address` and RAY_ADDRESS a local cluster is started, never another's joined;
     Ray Train wants its `dashboard`, for it asks it for the state of actors.
 
     Raises `UserError` if the cluster does not answer.
@@ -30,7 +34,7 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():  # a test session's cluster
-        yield
+        yield False
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     options = (
@@ -43,9 +47,33 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"Cannot reach a Ray cluster at {target!r}: {' '.join(str(error).split())[:300]}") from None
     try:
-        yield
+        yield target == "local"
     finally:
         ray.shutdown()
+
+
+def refuse_lost(output: str) -> None:
+    """Raise `UserError` for an output inside the copy of the working folder that a submitted job runs in: Ray deletes it."""
+    if storage.is_local(output) and _COPY in f"{storage.absolute(output)}/":
+        raise UserError(
+            f"The output {output} is a relative path, and this job runs in a temporary copy of its working folder that is deleted "
+            "with it; give an absolute path that every node sees, or s3:// or gs://."
+        )
+
+
+def check_gpus(gpus_per_replica: float, own: bool) -> None:
+    """Raise `UserError` if actors want a GPU and a cluster of our `own` has none; elsewhere one may still come, so a warning has
+    to do."""
+    import ray
+
+    if ray.cluster_resources().get("GPU", 0) >= gpus_per_replica:
+        return
+    if own:
+        raise UserError(
+            f"pool.gpus_per_replica is {gpus_per_replica:g}, but this machine has no such GPU, and the actors would wait for ever; "
+            "set it to 0 to run on CPUs, or name a cluster with --address."
+        )
+    logger.warning("No node of the cluster has a GPU at present; the engine actors wait until one comes.")
 
 
 def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:

@@ -4,13 +4,14 @@ run.json          settings, fingerprint, versions        plan.parquet   the shar
 pairs/            committed output, a file per shard     dead_letters/  rows that could not become pairs
 attempts/         shards that took an engine down        staging/       input that had to be unpacked
 progress.json     rewritten every few seconds            metrics.jsonl  the same over time
-summary.json      totals, written at the end
+summary.json      totals, written at the end             driver.json    who is at work, while somebody is
 nonce             proof that storage is shared           report.html    made at the end
 """
 
 from __future__ import annotations
 
 import datetime
+import difflib
 import json
 import platform
 import secrets
@@ -23,11 +24,12 @@ import xxhash
 
 import midb_ray
 from midb_ray.errors import UserError
-from midb_ray.runs import storage
+from midb_ray.runs import claim, storage
 
 SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
+PLAN = "plan.parquet"
 _RUN = "run.json"
-_OURS = (_RUN, "plan.parquet", "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
+_OURS = (_RUN, claim.FILE, PLAN, "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
 
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}
@@ -46,10 +48,33 @@ class RunFolder:
     resumed: bool = False
 
 
-def digest_of(fingerprint: Fingerprint) -> str:
-    """A short name for a fingerprint. Input files are not in it: new files may be added to a run."""
-    relevant = {key: value for key, value in fingerprint.items() if key != "inputs"}
-    return xxhash.xxh3_128_hexdigest(json.dumps(relevant, sort_keys=True, ensure_ascii=False).encode())
+def examine(
+    uri: str, job: str, fingerprint: Fingerprint, accept: tuple[str, ...] = (), fresh: bool = False
+) -> dict[str, Any] | None:
+    """What run.json says of the run that would go on at `uri`; None if one would begin. Writes nothing.
+
+    Raises `UserError` if the folder belongs to something else, to another job, or to a run with another fingerprint (the
+    difference is shown) that `accept` does not cover, and for keys in `accept` that no fingerprint has.
+    """
+    uri, fingerprint = storage.absolute(uri), _complete(fingerprint)
+    if uri.startswith("hf://"):
+        raise UserError(f"The output {uri} lies on a hub, which can only be read; give a path, s3:// or gs://.")
+    try:
+        if storage.info(uri) is not None:
+            raise UserError(f"The output {uri} is a file; expected a folder, new or of an earlier run.")
+        found = _read(uri, fresh)
+        if found is None:
+            _refuse_strangers(uri, fresh)
+        elif found["job"] != job:
+            raise UserError(f"The output {uri} belongs to a {found['job']} run; give this {job} run another --output.")
+        goes_on = found is not None and not fresh and _has_begun(uri)
+    except OSError as error:
+        raise storage.explain(error, uri, "use the output folder") from None
+    before = found["fingerprint"] if found else {}
+    _refuse_unknown(accept, {*before, *fingerprint})
+    if goes_on:
+        _refuse_changed(uri, before, fingerprint, accept)
+    return found if goes_on else None
 
 
 def open_run(
@@ -62,23 +87,15 @@ def open_run(
 ) -> RunFolder:
     """Create the run folder at `uri`, or go on in it. The folder's own `uri` is absolute: any process finds it.
 
-    Raises `UserError` if it belongs to something else, to another job, or to a run with another fingerprint (the difference is
-    shown) that `accept` does not cover.
+    Raises `UserError` like `examine`, and if nothing can be written there.
     """
-    fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
-    uri = storage.absolute(uri)
+    found = examine(uri, job, fingerprint, accept, fresh)
+    uri, fingerprint = storage.absolute(uri), _complete(fingerprint)
     try:
-        found = _read(uri, fresh)
-        if found is None:
-            _refuse_strangers(uri, fresh)
-        elif found["job"] != job:
-            raise UserError(f"The output {uri} belongs to a {found['job']} run; give this {job} run another --output.")
-        anew = fresh or (found is not None and not _has_begun(uri))
-        if anew:
-            _clear(uri)
-        if found is None or anew:
-            return _create(uri, job, fingerprint, settings)
-        return _resume(uri, fingerprint, settings, accept, found)
+        if found is not None:
+            return _resume(uri, fingerprint, settings, found)
+        _clear(uri)
+        return _create(uri, job, fingerprint, settings)
     except OSError as error:
         raise storage.explain(error, uri, "use the output folder") from None
 
@@ -126,13 +143,11 @@ def _read(uri: str, fresh: bool) -> dict[str, Any] | None:
 
 def _has_begun(uri: str) -> bool:
     """Whether anything was planned or done; if not, the run may begin anew with whatever settings."""
-    return storage.info(storage.join(uri, "plan.parquet")) is not None or storage.is_folder(storage.join(uri, "pairs"))
+    return storage.info(storage.join(uri, PLAN)) is not None or storage.is_folder(storage.join(uri, "pairs"))
 
 
 def _refuse_strangers(uri: str, fresh: bool) -> None:
     """Raise `UserError` if a folder without run.json holds anything but hidden files; what runs write may be there if `fresh`."""
-    if storage.info(uri) is not None:
-        raise UserError(f"The output {uri} is a file; expected a folder, new or of an earlier run.")
     found = {*(file.uri.rpartition("/")[2] for file in storage.list_files(uri)), *storage.list_folders(uri)}
     ours = {*_OURS, *_FOLDERS}
     for name in sorted(found - ours - {"lost+found"}):
@@ -140,14 +155,15 @@ def _refuse_strangers(uri: str, fresh: bool) -> None:
             raise UserError(
                 f"The output {uri} holds something that is of no run ({name}); give an empty or a new folder."
             )
-    if found & ours - {"nonce"} and not fresh:
+    if found & ours - {"nonce", claim.FILE} and not fresh:
         raise UserError(
             f"The output {uri} holds parts of a run but not its run.json; start over with --fresh, or give another --output."
         )
 
 
 def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any]) -> RunFolder:
-    digest, nonce = digest_of(fingerprint), secrets.token_hex(16)
+    nonce = secrets.token_hex(16)
+    digest = _digest(fingerprint, nonce)
     storage.write_bytes(storage.join(uri, "nonce"), nonce.encode())
     content = {
         "job": job,
@@ -158,48 +174,49 @@ def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, An
         "settings": settings,
         "versions": _versions(),
     }
-    write_json(uri, "run.json", content)
+    write_json(uri, _RUN, content)
     return RunFolder(uri, digest, nonce, frozenset([digest]))
 
 
-def _resume(
-    uri: str,
-    fingerprint: Fingerprint,
-    settings: dict[str, Any],
-    accept: tuple[str, ...],
-    found: dict[str, Any],
-) -> RunFolder:
-    before = found["fingerprint"]
-    _check_inputs(uri, before.get("inputs", {}), fingerprint.get("inputs", {}))
-    changed = [key for key in sorted({*before, *fingerprint} - {"inputs"}) if before.get(key) != fingerprint.get(key)]
+def _resume(uri: str, fingerprint: Fingerprint, settings: dict[str, Any], found: dict[str, Any]) -> RunFolder:
+    digest = _digest(fingerprint, found["nonce"])
+    digests = list(dict.fromkeys([*found["digests"], digest]))
+    if found["fingerprint"] != fingerprint:
+        found = {**found, "fingerprint": fingerprint, "digests": digests, "settings": settings, "changed": _now()}
+        write_json(uri, _RUN, found)
+    return RunFolder(uri, digest, found["nonce"], frozenset(digests), resumed=True)
+
+
+def _complete(fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint as it comes back from JSON, and the version of what settings mean."""
+    complete: Fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
+    return complete
+
+
+def _digest(fingerprint: Fingerprint, nonce: str) -> str:
+    """A short name for a fingerprint in this run: with the nonce in it, what actors of a run before `--fresh` commit late is
+    never taken for this one's."""
+    text = json.dumps([nonce, fingerprint], sort_keys=True, ensure_ascii=False)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def _refuse_unknown(accept: tuple[str, ...], known: set[str]) -> None:
+    for key in accept:
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
+            raise UserError(f"--accept {key}: no output depends on a setting of this name; {hint}")
+
+
+def _refuse_changed(uri: str, before: Fingerprint, now: Fingerprint, accept: tuple[str, ...]) -> None:
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     refused = [key for key in changed if key not in accept]
     if refused:
-        shown = "; ".join(
-            f"{key} was {_short(before.get(key))}, is now {_short(fingerprint.get(key))}" for key in refused
-        )
+        shown = "; ".join(f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}" for key in refused)
         raise UserError(
             f"The output {uri} was made with other settings: {shown}. Go on knowingly with "
             f"{' '.join(f'--accept {key}' for key in refused)}, start over with --fresh, or give another --output."
         )
-    digest = digest_of(fingerprint)
-    digests = list(dict.fromkeys([*found["digests"], digest]))
-    if changed or before != fingerprint:
-        found.update(fingerprint=fingerprint, digests=digests, settings=settings, changed=_now())
-        write_json(uri, "run.json", found)
-    return RunFolder(uri, digest, found["nonce"], frozenset(digests), resumed=True)
-
-
-def _check_inputs(uri: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    for name, version in before.items():
-        if name not in now:
-            raise UserError(
-                f"The run in {uri} has read {name!r}, which is no longer among the inputs; give it again, or --fresh."
-            )
-        if now[name] != version:
-            raise UserError(
-                f"Input {name!r} has changed since the run in {uri} began (size and version were {version}, are now {now[name]}); "
-                "start over with --fresh, or give another --output."
-            )
 
 
 def _clear(uri: str) -> None:
@@ -207,7 +224,8 @@ def _clear(uri: str) -> None:
     for folder in _FOLDERS:
         storage.delete_folder(storage.join(uri, folder))
     for name in reversed(_OURS):  # run.json last: until then the folder is still that run's
-        storage.delete(storage.join(uri, name))
+        if name != claim.FILE:
+            storage.delete(storage.join(uri, name))
 
 
 def _short(value: Any) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import platform
 import sys
 import threading
 import time
@@ -17,14 +15,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from midb_ray.errors import UserError
 from midb_ray.runs import storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import write_json
 
 logger = logging.getLogger("midb_ray")
 
-_STALE = 60.0  # seconds without a heartbeat after which a driver on another machine counts as dead
 _WINDOW = 30  # figures from which the present speed is taken
 
 
@@ -56,7 +52,10 @@ class Progress:
         if self._live:
             self._live.update(self._table())
             self._live.stop()
-        self._publish("finished" if kind is None else "stopped")
+        try:
+            self._publish("finished" if kind is None else "stopped")
+        except OSError as error:  # what the block itself raised matters more
+            logger.warning("Cannot write progress.json: %s", error)
 
     def add(self, figures: Figures) -> None:
         """Count a committed shard."""
@@ -64,20 +63,19 @@ class Progress:
             self.figures.add(figures)
 
     def _beat(self) -> None:
-        """Tell where the run stands at intervals, whether shards come in or not: silence means that the driver is dead."""
+        """Tell where the run stands at intervals, whether shards come in or not."""
         while not self._ended.wait(self._seconds):
+            with self._lock:
+                now = time.monotonic() - self._started
+                self._history.append((now, self.figures.rows_in, self.figures.answer_tokens))
             try:
-                with self._lock:
-                    now = time.monotonic() - self._started
-                    self._history.append((now, self.figures.rows_in, self.figures.answer_tokens))
-                    line, table = self.line(), self._table()
-                    self._publish("running")
+                self._publish("running")
             except OSError as error:
                 logger.warning("Cannot write progress.json: %s", error)
             if self._live:
-                self._live.update(table)
+                self._live.update(self._table())
             else:
-                logger.info(line)
+                logger.info(self.line())
 
     def line(self) -> str:
         """One plain line for logs."""
@@ -90,26 +88,27 @@ class Progress:
         )
 
     def _state(self) -> dict[str, Any]:
-        now = time.monotonic() - self._started
-        then, rows, tokens = self._history[0]
-        elapsed = max(now - then, 1e-9)
-        speed = (self.figures.rows_in - rows) / elapsed
-        left = self._rows - self.figures.rows_in
-        return {
-            "rows": self._rows,
-            "rows_in": self.figures.rows_in,
-            "share": self.figures.rows_in / self._rows if self._rows else 1.0,
-            "pairs_per_second": speed,
-            "tokens_per_second": (self.figures.answer_tokens - tokens) / elapsed,
-            "accepted": self.figures.total("boosted") / max(self.figures.rows_out, 1),
-            "dead_letters": self.figures.dead_letters,
-            "seconds": now,
-            "eta_seconds": left / speed if speed > 0 else (0.0 if left <= 0 else None),
-        }
+        with self._lock:
+            now = time.monotonic() - self._started
+            then, rows, tokens = self._history[0]
+            elapsed = max(now - then, 1e-9)
+            speed = (self.figures.rows_in - rows) / elapsed
+            left = self._rows - self.figures.rows_in
+            return {
+                "rows": self._rows,
+                "rows_in": self.figures.rows_in,
+                "share": self.figures.rows_in / self._rows if self._rows else 1.0,
+                "pairs_per_second": speed,
+                "tokens_per_second": (self.figures.answer_tokens - tokens) / elapsed,
+                "accepted": self.figures.total("boosted") / max(self.figures.rows_out, 1),
+                "dead_letters": self.figures.dead_letters,
+                "seconds": now,
+                "eta_seconds": left / speed if speed > 0 else (0.0 if left <= 0 else None),
+            }
 
     def _publish(self, state: str) -> None:
         known = {key: round(value, 4) if isinstance(value, float) else value for key, value in self._state().items()}
-        content = {"job": self._job, "state": state, **identity(), "updated": time.time(), **known}
+        content = {"job": self._job, "state": state, "updated": time.time(), **known}
         write_json(self._run, "progress.json", content)
         entry = json.dumps({"time": content["updated"], **known}) + "\n"
         uri = storage.join(self._run, "metrics.jsonl")
@@ -130,41 +129,6 @@ class Progress:
         table.add_row("dead letters", f"{state['dead_letters']:,}")
         table.add_row("time left", eta)
         return table
-
-
-def identity() -> dict[str, Any]:
-    """Who is driving: host and process."""
-    return {"host": platform.node(), "process": os.getpid()}
-
-
-def refuse_second_driver(run: str) -> None:
-    """Raise `UserError` if another living driver works on this run folder. A killed one on this machine is known by its process,
-    one elsewhere by its silence."""
-    try:
-        seen = json.loads(storage.read_bytes(storage.join(run, "progress.json")))
-    except (FileNotFoundError, ValueError):
-        return
-    if seen.get("state") != "running" or (seen.get("host"), seen.get("process")) == tuple(identity().values()):
-        return
-    if seen.get("host") == platform.node():
-        alive = _is_alive(int(seen.get("process", 0)))
-    else:
-        alive = time.time() - float(seen.get("updated", 0)) < _STALE
-    if alive:
-        raise UserError(
-            f"Another job (process {seen.get('process')} on {seen.get('host')}) is writing to {run}; wait for it, stop it, or "
-            f"give another --output. A job that died is forgotten after {_STALE:.0f} seconds."
-        )
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process > 0
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midb_ray.runs import parquet, records, storage
-from midb_ray.runs.inputs import Layout
+from midb_ray.runs.inputs import InputFile, Layout
 
 
 class Shard(NamedTuple):
@@ -107,17 +107,19 @@ def read_plan(uri: str, start: int = 0, count: int | None = None) -> Iterator[pa
             first += rows
 
 
-def planned_files(uri: str) -> set[str]:
-    """The names of the files that a plan covers, those without a shard among them."""
+def planned_files(uri: str) -> list[InputFile]:
+    """The files that a plan covers, as they were when it was made, those without a shard among them."""
     with storage.open_input(uri) as stream:
         metadata = pq.ParquetFile(stream).metadata.metadata
-    return set(json.loads(metadata[_FILES]))
+    return [InputFile(*values) for values in json.loads(metadata[_FILES])]
 
 
-def write_plan(uri: str, tables: Iterable[pa.Table], files: Iterable[str] = ()) -> None:
-    """Write a plan whole, in row groups that are read one at a time, with the names of the `files` it covers."""
+def write_plan(uri: str, tables: Iterable[pa.Table], files: Iterable[InputFile] = ()) -> None:
+    """Write a plan whole, in row groups that are read one at a time, with the `files` it covers: shards and files are known
+    together or not at all."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, PLAN_SCHEMA.with_metadata({_FILES: json.dumps(list(files))})) as writer:
+    metadata = {_FILES: json.dumps(list(files), ensure_ascii=False)}
+    with pq.ParquetWriter(sink, PLAN_SCHEMA.with_metadata(metadata)) as writer:
         for table in tables:
             if table.num_rows:
                 writer.write_table(table, row_group_size=_PLAN_ROW_GROUP)

@@ -15,7 +15,6 @@ from midb_ray.runs.folder import RunFolder, open_run
 FINGERPRINT: dict[str, Any] = {
     "engine.model": "boosters/one",
     "template": "locale",
-    "inputs": {"a.jsonl": [100, "1"], "b.jsonl": [200, "2"]},
 }
 
 
@@ -94,25 +93,31 @@ def test_a_run_that_has_planned_nothing_begins_anew_with_any_settings(output: st
     assert second.nonce != first.nonce
 
 
-def test_inputs_may_be_added_but_neither_changed_nor_left_out(output: str) -> None:
-    inputs = FINGERPRINT["inputs"]
+def test_only_settings_that_exist_can_be_accepted(output: str) -> None:
+    begin(opened(output))
+    assert "--accept tempalte: no output depends on a setting of this name; did you mean 'template'?" in refused(
+        output, accept=("tempalte",), template="plain"
+    )
+    assert "known are engine.model, semantics_version, template" in refused(output, accept=("§",))
+    gone = opened(output, accept=("template",), template=None)  # one that only the earlier run knows
+    assert gone.resumed
+
+
+def test_looking_writes_nothing(tmp_path: Path) -> None:
+    assert folder.examine(str(tmp_path / "run"), "boost", FINGERPRINT) is None
+    assert not (tmp_path / "run").exists()
+    begin(opened(tmp_path / "run"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert folder.examine(str(tmp_path / "run"), "boost", FINGERPRINT) is not None
+    assert folder.examine(str(tmp_path / "run"), "boost", FINGERPRINT, fresh=True) is None
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_parts_of_the_run_before_are_not_believed_after_starting_over(output: str) -> None:
     first = opened(output)
     begin(first)
-    assert "'b.jsonl', which is no longer among the inputs" in refused(output, inputs={"a.jsonl": [100, "1"]})
-    for changed in ([201, "2"], [200, "3"]):
-        message = refused(output, inputs={**inputs, "b.jsonl": changed}, accept=("inputs",))
-        assert "Input 'b.jsonl' has changed" in message
-        assert f"were [200, '2'], are now {changed}" in message
-    more = opened(output, inputs={**inputs, "c.jsonl": [1, "1"]})
-    assert (more.digest, more.digests) == (first.digest, first.digests)
-    assert "'c.jsonl', which is no longer" in refused(output)
-
-
-def test_the_digest_covers_everything_but_the_inputs() -> None:
-    digest = folder.digest_of(FINGERPRINT)
-    assert folder.digest_of({**FINGERPRINT, "inputs": {}}) == digest
-    assert folder.digest_of(dict(reversed(FINGERPRINT.items()))) == digest
-    assert folder.digest_of({**FINGERPRINT, "template": "plain"}) != digest
+    second = opened(output, fresh=True)  # the same settings: only the nonce tells late commits of the first run apart
+    assert first.digest not in second.digests
 
 
 def test_raised_semantics_are_another_fingerprint(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +193,15 @@ def test_a_run_file_of_something_else_is_left_alone(tmp_path: Path, content: byt
     assert (tmp_path / "run.json").read_bytes() == content
 
 
-def test_a_file_in_place_of_the_folder_is_one_sentence(s3: str) -> None:
-    storage.write_bytes(f"{s3}/run", b"mine")
-    assert refused(f"{s3}/run").endswith("is a file; expected a folder, new or of an earlier run.")
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_file_in_place_of_the_folder_is_one_sentence(output: str, fresh: bool) -> None:
+    storage.write_bytes(output, b"mine")
+    assert refused(output, fresh=fresh).endswith("is a file; expected a folder, new or of an earlier run.")
+    assert storage.read_bytes(output) == b"mine"
+
+
+def test_a_hub_is_no_place_for_a_run() -> None:
+    assert "lies on a hub, which can only be read" in refused("hf://datasets/somebody/something")
 
 
 def test_storage_that_is_not_shared_is_one_sentence(output: str, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""What came of a boost run, or would come of it: the summary, the books, the exit code."""
+
+from __future__ import annotations
+
+import logging
+
+from midb_ray.boosting.settings import BoostSettings
+from midb_ray.errors import ExitCode
+from midb_ray.runs import commit, folder, inputs, shards, storage
+from midb_ray.runs.figures import Figures
+
+logger = logging.getLogger("midb_ray")
+
+
+def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures) -> int:
+    """Write the summary, check the books, say what came of it; returns the exit code."""
+    folder.sweep(run.uri)
+    complete = figures.balanced and figures.rows_in == rows
+    share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
+    within = share <= settings.max_dead_letters
+    folder.write_json(
+        run.uri,
+        "summary.json",
+        {
+            "job": "boost",
+            "complete": complete,
+            "within_error_budget": within,
+            "shards": total,
+            "rows": rows,
+            **figures.to_dict(),
+        },
+    )
+    counts = ", ".join(
+        f"{figures.total(decision):,} {decision}" for decision in ("boosted", "unchanged", "kept_original")
+    )
+    logger.info(
+        "%s rows in = %s pairs out (%s) + %s dead letters. Output: %s",
+        f"{figures.rows_in:,}",
+        f"{figures.rows_out:,}",
+        counts,
+        f"{figures.dead_letters:,}",
+        storage.join(run.uri, commit.PAIRS),
+    )
+    if not rows:
+        logger.info("The input has no rows: the output is empty.")
+    if not complete:
+        logger.error("The books do not balance: %s rows were planned, %s are accounted for.", rows, figures.rows_in)
+        return ExitCode.ROWS_LOST
+    if not within:
+        logger.error(
+            "%.2f %% of the rows are dead letters, more than max_dead_letters (%.2f %%); see %s.",
+            100 * share,
+            100 * settings.max_dead_letters,
+            storage.join(run.uri, commit.DEAD_LETTERS),
+        )
+        return ExitCode.ROWS_LOST
+    return ExitCode.OK
+
+
+def describe(settings: BoostSettings, files: list[inputs.InputFile], found: list[shards.Shard], goes_on: bool) -> int:
+    """Say what a run would do; `goes_on` where an earlier run in the output folder would be continued."""
+    rows = sum(shard.rows for shard in found)
+    logger.info(
+        "Dry run: %d file(s), %d shards, %s pairs at most; %s engine in a pool of %s; output %s%s.",
+        len(files),
+        len(found),
+        f"{rows:,}",
+        settings.engine.kind,
+        " to ".join(map(str, settings.pool.replicas)),
+        settings.output,
+        ", where an earlier run would go on" if goes_on else "",
+    )
+    for file in files:
+        mine = [shard for shard in found if shard.file == file.name]
+        form = mine[0].format if mine else "–"
+        logger.info("  %s: %s, %d shards, %s rows", file.name, form, len(mine), f"{sum(s.rows for s in mine):,}")
+    return ExitCode.OK
