@@ -93,7 +93,7 @@ def _plain(value: Any) -> tuple[Any, bool]:
     if isinstance(value, float) and not math.isfinite(value):
         return None, False
     if isinstance(value, dict):
-        inner = {str(key): _plain(one) for key, one in value.items()}
+        inner = {key if isinstance(key, str) else str(key): _plain(one) for key, one in value.items()}
         return {key: one for key, (one, _) in inner.items()}, all(exact for _, exact in inner.values())
     if isinstance(value, (list, tuple)):
         items = [_plain(one) for one in value]

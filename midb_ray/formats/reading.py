@@ -190,10 +190,14 @@ def _kinds(value: Any) -> tuple[str, ...]:
 
 
 def _row(record: Record) -> dict[str, Any]:
+    if isinstance(record.raw, Exception):
+        raise RowError("damaged_file", str(record.raw))
     return record.raw if isinstance(record.raw, dict) else json_rows.parse(record.raw)
 
 
 def _dead_letter(record: Record, error: RowError | RecursionError) -> DeadLetter:
     known = error if isinstance(error, RowError) else RowError("unreadable_json", "the row is nested too deeply")
-    raw = json_rows.to_bytes(record.raw) if isinstance(record.raw, dict) else record.raw
+    raw = b"" if isinstance(record.raw, Exception) else record.raw
+    if isinstance(raw, dict):
+        raw = json_rows.to_bytes(raw)
     return dead_letter(record, raw, known)

@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "unknown_language": "the language is not given and cannot be told, or is not among those known",
     "missing_revision": "the revised instruction or the revised response is missing or blank",
     "truncated_file": "the file breaks off; what it held further on is not known",
+    "damaged_file": "the part of the file that holds the row is damaged and cannot be decoded",
     "unknown_kind": "a kind of revision is neither content, translation nor localisation",
 }
 """Why a row becomes a dead letter: reason code to meaning."""
@@ -37,14 +38,15 @@ class Record(NamedTuple):
     """One input row as it stood in the file.
 
     `row` is "<file>:<position>" and unique, `file` the name as the user gave it. `line` counts from 1, `offset` is in
-    bytes. `raw` is the row's bytes, or a row that its container has parsed already (Parquet).
+    bytes. `raw` is the row's bytes, or a row that its container has parsed already (Parquet), or the error that stands in
+    the row's place because the container is damaged there.
     """
 
     row: str
     file: str
     line: int | None
     offset: int | None
-    raw: bytes | dict[str, Any]
+    raw: bytes | dict[str, Any] | Exception
 
 
 class Fields(NamedTuple):

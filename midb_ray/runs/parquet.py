@@ -1,7 +1,13 @@
-"""Parquet as input: what the footer says, rows whatever is in them, and row groups that a shard can afford to read."""
+"""Parquet as input: what the footer says, rows whatever is in them, and row groups that a shard can afford to read.
+
+A page that is damaged costs the rows from there to the end of its row group, no others: they come as the error that pyarrow
+gave for them, each in its place. pyarrow raises OSError for damaged bytes as it does for storage that fails; see `_salvage`.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midb_ray.runs import storage
+from midb_ray.runs.values import plain
+
+Row = dict[str, Any] | bytes | Exception
+"""A row as Python values; as JSON if a key stands twice in it with different values; or why it cannot be decoded."""
 
 _TAIL = 1 << 16
+_SALVAGED = 64  # rows of a damaged row group that are tried together
+_UNREADABLE = (pa.ArrowException, ValueError, LookupError, OverflowError)
+_DAMAGED = b"midb_ray.damaged"  # in a staged file's metadata: number of row group -> why its rows could not be copied
 _SHARDS_PER_GROUP = 16  # a shard reads the whole row group that it lies in; smaller groups would make a huge footer
 _GROUP_BYTES = 256 << 20
 
@@ -31,33 +44,30 @@ def footer(uri: str) -> pq.FileMetaData:
         raise pa.ArrowInvalid(str(error)) from None
 
 
-def rows(stream: pa.NativeFile, first: int, count: int) -> Iterator[dict[str, Any]]:
-    """Rows `first` to `first + count`, reading only the row groups that hold them.
+def rows(stream: pa.NativeFile, first: int, count: int) -> Iterator[Row]:
+    """Rows `first` to `first + count`, reading only the row groups that hold them; errors take the place of damaged rows.
 
     Strings that are no UTF-8 come with lone surrogates in place of their bad bytes; times that Python cannot express come
-    as numbers. Raises OSError or pyarrow's ArrowException for damaged pages.
+    as numbers. Raises OSError if storage fails.
     """
-    file = pq.ParquetFile(stream)
+    file = _open(stream)
+    damaged = _noted(file.metadata)
     before = 0
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).num_rows
         start, stop = max(first - before, 0), min(first + count - before, size)
-        if start < stop:
-            yield from plain(file.read_row_group(group).slice(start, stop - start))
         before += size
-
-
-def plain(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table as Python values, whatever is in them."""
-    try:
-        return list(table.to_pylist())
-    except (ValueError, OverflowError):
-        safe = pa.schema([pa.field(field.name, _safe(field.type)) for field in table.schema])
-        columns = [
-            [_restored(value, field.type) for value in column.cast(field_safe.type).to_pylist()]
-            for column, field, field_safe in zip(table.columns, table.schema, safe, strict=True)
-        ]
-        return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+        if start >= stop:
+            continue
+        if (told := damaged.get(str(group))) is not None:
+            yield from itertools.repeat(pa.ArrowInvalid(told), stop - start)
+            continue
+        try:
+            table = file.read_row_group(group)
+            found = plain(table.slice(start, stop - start)) if table.num_rows == size else None
+        except (OSError, *_UNREADABLE):
+            found = None
+        yield from found if found is not None else _salvaged_rows(stream, group, start, stop)
 
 
 def has_large_groups(metadata: pq.FileMetaData, shard_rows: int) -> bool:
@@ -70,47 +80,130 @@ def has_large_groups(metadata: pq.FileMetaData, shard_rows: int) -> bool:
 
 
 def regroup(uri: str, target: str, shard_rows: int) -> None:
-    """Copy a file into row groups of some shards each. Raises OSError, or pyarrow's ArrowException for damaged pages."""
+    """Copy a file into row groups of some shards each; every row keeps its number. Row groups of nulls stand for rows that are
+    damaged, and the metadata say which. Raises OSError if storage fails."""
+    damaged: dict[int, str] = {}
+    written = 0
     with storage.open_input(uri) as stream, storage.open_output(target) as out:
-        file = pq.ParquetFile(stream)
-        with pq.ParquetWriter(out, file.schema_arrow) as writer:
+        file = _open(stream)
+        schema = pa.schema([field.with_nullable(True) for field in file.schema_arrow], file.schema_arrow.metadata)
+        with pq.ParquetWriter(out, schema) as writer:
             for index in range(file.num_row_groups):
                 group = file.metadata.row_group(index)
                 affordable = _GROUP_BYTES * group.num_rows // max(group.total_byte_size, 1)
                 step = max(min(_SHARDS_PER_GROUP * shard_rows, affordable), 1)
-                for batch in file.iter_batches(batch_size=step, row_groups=[index]):
-                    writer.write_batch(batch)
+                for piece in _pieces(stream, file, index, step):
+                    if not isinstance(piece, pa.Table):
+                        length, error = piece
+                        piece = pa.Table.from_arrays([pa.nulls(length, field.type) for field in schema], schema=schema)
+                        damaged[written] = str(error)
+                    writer.write_table(pa.Table.from_arrays(piece.columns, schema=schema), row_group_size=step)
+                    written += 1
+            if damaged:
+                writer.add_key_value_metadata({_DAMAGED: json.dumps(damaged)})
 
 
-def _safe(type: pa.DataType) -> pa.DataType:
-    """A type that holds the same values and that Python can always express."""
-    if pa.types.is_dictionary(type):
-        return _safe(type.value_type)
-    if pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type):
-        return pa.large_binary()
-    if pa.types.is_temporal(type):
-        return pa.int32() if type.bit_width == 32 else pa.int64()
-    if pa.types.is_struct(type):
-        return pa.struct([pa.field(field.name, _safe(field.type)) for field in type])
-    if pa.types.is_map(type):
-        return pa.map_(_safe(type.key_type), _safe(type.item_type))
-    if pa.types.is_list(type) or pa.types.is_large_list(type) or pa.types.is_fixed_size_list(type):
-        return pa.large_list(_safe(type.value_type))
-    return type
+def _noted(metadata: pq.FileMetaData) -> dict[str, str]:
+    """Which row groups of a staged file stand for damaged rows, and what the damage is."""
+    try:
+        noted = json.loads((metadata.metadata or {}).get(_DAMAGED, b"{}"))
+    except ValueError:  # not by us
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
-def _restored(value: Any, type: pa.DataType) -> Any:
-    """A value of `_safe(type)` with its strings as strings."""
-    if value is None:
-        return None
-    if pa.types.is_dictionary(type):
-        return _restored(value, type.value_type)
-    if pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type):
-        return value.decode("utf-8", "surrogateescape")
-    if pa.types.is_struct(type):
-        return {field.name: _restored(value[field.name], field.type) for field in type}
-    if pa.types.is_map(type):
-        return [(_restored(key, type.key_type), _restored(item, type.item_type)) for key, item in value]
-    if pa.types.is_nested(type):
-        return [_restored(item, type.value_type) for item in value]
-    return value
+def _pieces(
+    stream: pa.NativeFile, file: pq.ParquetFile, index: int, step: int
+) -> Iterator[pa.Table | tuple[int, Exception]]:
+    """A row group in tables of `step` rows; where it is damaged, numbers of rows and why they cannot be decoded."""
+    size = file.metadata.row_group(index).num_rows
+    done = 0
+    failed, error = None, None
+    try:
+        for batch in file.iter_batches(batch_size=step, row_groups=[index]):
+            yield pa.Table.from_batches([batch])
+            done += batch.num_rows
+    except (OSError, *_UNREADABLE) as failure:
+        failed = failure
+    while done < size and error is None:
+        table, error = _salvage(stream, index, done, min(done + step, size))
+        if error is None and isinstance(failed, OSError):
+            raise failed  # the bytes are sound
+        if table.num_rows:
+            yield table
+        done += table.num_rows
+    for first in range(done, size, step):
+        assert error is not None
+        yield min(step, size - first), error
+
+
+def _salvaged_rows(stream: pa.NativeFile, index: int, start: int, stop: int) -> Iterator[Row]:
+    """Rows of a row group that cannot be decoded as a whole."""
+    table, error = _salvage(stream, index, start, stop)
+    for first in range(0, table.num_rows, _SALVAGED):
+        part = table.slice(first, _SALVAGED)
+        try:
+            yield from plain(part)
+        except _UNREADABLE as unreadable:
+            yield from itertools.repeat(unreadable, part.num_rows)
+    if error is not None:
+        yield from itertools.repeat(error, stop - start - table.num_rows)
+
+
+def _salvage(stream: pa.NativeFile, index: int, start: int, stop: int) -> tuple[pa.Table, Exception | None]:
+    """Rows `start` to `stop` of a row group as far as they can be decoded, and the error if that is not to the end.
+
+    The bytes come through a witness: if storage gave all that was asked for, they are damaged, else its error is raised.
+    """
+    witness = _Witness(stream)
+    file = _open(pa.PythonFile(witness, mode="r"))
+    batches, before = [], 0
+    error: Exception | None = None
+    try:
+        for batch in file.iter_batches(batch_size=_SALVAGED, row_groups=[index], use_threads=False):
+            first = max(start - before, 0)
+            batches.append(batch.slice(first, max(stop - before - first, 0)))
+            before += batch.num_rows
+            if before >= stop:
+                break
+    except pa.ArrowMemoryError:
+        raise
+    except (OSError, *_UNREADABLE) as failure:
+        if witness.failure is not None:
+            raise witness.failure from None
+        error = failure
+    if before < stop and error is None:
+        error = pa.ArrowInvalid(f"row group {index} ends after {before} rows, earlier than the footer says")
+    return pa.Table.from_batches(batches, file.schema_arrow), error
+
+
+class _Witness:
+    """A file that remembers when storage failed."""
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self._stream = stream
+        self.failure: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return bytes(self._stream.read(None if size < 0 else size))
+        except Exception as error:  # whatever a file system raises
+            self.failure = error
+            raise
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True  # the stream belongs to the caller
+
+
+def _open(stream: pa.NativeFile) -> pq.ParquetFile:
+    return pq.ParquetFile(stream, page_checksum_verification=True)  # where pages have checksums

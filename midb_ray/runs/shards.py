@@ -66,7 +66,8 @@ def from_table(table: pa.Table) -> list[Shard]:
 
 
 def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
-    """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes or a parsed row.
+    """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes, a parsed row, or the error
+    that stands in the place of a damaged one.
 
     Raises `UserError` if the file cannot be read.
     """

@@ -231,6 +231,14 @@ def test_a_dead_letter_has_place_reason_and_the_exact_bytes(refused: Read, row: 
     assert "\n" not in letter.detail
 
 
+def test_an_error_in_place_of_a_row_is_a_dead_letter_of_its_place() -> None:
+    for form in FORMATS.values():
+        error = OSError("Corrupt snappy\ncompressed data.")
+        letter = Reader(form, load_locales()).pair(Record("a.parquet:7", "a.parquet", None, None, error))
+        expected = ("a.parquet:7", "a.parquet", None, None, "damaged_file", "Corrupt snappy compressed data.", b"")
+        assert letter == DeadLetter(*expected)
+
+
 def test_the_details_of_a_dead_letter_are_short_and_writable(refused: Read) -> None:
     letter = refused(json.dumps({"k\ud800\n" * 500: 1, **{f"key {place}": 1 for place in range(1000)}}))
     assert letter.reason == "not_an_object"  # a JSON string that holds JSON is still a string

@@ -124,3 +124,154 @@ def test_large_row_groups_are_cut_into_some_shards_each(tmp_path: Path, monkeypa
     assert max(footer.row_group(index).total_byte_size for index in range(footer.num_row_groups)) < 110_000
     assert rows(target) == rows(source)
     assert not parquet.has_large_groups(footer, 100)
+
+
+ROWS = [{"instruction": f"Zähle bis {number}.", "output": f"{number:x}" * 200} for number in range(100)]
+
+
+def write(path: Path, **options: object) -> pq.FileMetaData:
+    pq.write_table(pa.Table.from_pylist(ROWS), path, use_dictionary=False, **{"row_group_size": 25, **options})
+    return parquet.footer(str(path))
+
+
+def damage(path: Path, place: int, count: int = 10) -> None:
+    """Other bytes instead of some in the file."""
+    content = bytearray(path.read_bytes())
+    content[place : place + count] = bytes(byte ^ 0xA5 for byte in content[place : place + count])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "none"])
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_damaged_row_group_costs_its_own_rows_only(tmp_path: Path, compression: str, column: int) -> None:
+    footer = write(tmp_path / "file", compression=compression)
+    damage(tmp_path / "file", footer.row_group(1).column(column).data_page_offset)
+    found = rows(tmp_path / "file")
+    assert found[:25] + found[50:] == ROWS[:25] + ROWS[50:]
+    assert all(isinstance(row, OSError | pa.ArrowException) for row in found[25:50])
+    assert [str(row) for row in rows(tmp_path / "file", 20, 10)[5:]] == [str(row) for row in found[25:30]]
+
+
+def test_rows_before_a_damaged_page_are_read(tmp_path: Path) -> None:
+    pages = {"data_page_size": 1, "write_batch_size": 10, "write_page_checksum": True}
+    footer = write(tmp_path / "file", row_group_size=100, compression="none", **pages)
+    chunk = footer.row_group(0).column(1)
+    damage(tmp_path / "file", chunk.data_page_offset + chunk.total_compressed_size * 7 // 10, 50)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "_SALVAGED", 5)
+        found = rows(tmp_path / "file")
+        part = rows(tmp_path / "file", 30, 60)
+    sound = [row for row in found if isinstance(row, dict)]
+    assert 50 < len(sound) < 100
+    assert len(found) == 100
+    assert found[: len(sound)] == ROWS[: len(sound)]
+    assert part[: len(sound) - 30] == sound[30:90]
+    assert len(part) == 60
+
+
+def test_pages_with_checksums_are_believed_only_if_they_agree(tmp_path: Path) -> None:
+    footer = write(tmp_path / "file", compression="none", write_page_checksum=True)
+    chunk = footer.row_group(1).column(1)
+    damage(tmp_path / "file", chunk.data_page_offset + chunk.total_compressed_size - 5, 1)  # inside a text
+    found = rows(tmp_path / "file")
+    assert found[:25] + found[50:] == ROWS[:25] + ROWS[50:]
+    assert all("checksum" in str(row) for row in found[25:50])
+
+
+def test_a_row_group_with_fewer_rows_than_its_footer_says_loses_none(tmp_path: Path) -> None:
+    write(tmp_path / "file")
+    whole = pq.ParquetFile.read_row_group
+
+    def short(self: pq.ParquetFile, index: int) -> pa.Table:
+        return whole(self, index).slice(0, 20)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pq.ParquetFile, "read_row_group", short)
+        assert rows(tmp_path / "file") == ROWS
+
+
+class Failing:
+    """A file whose storage fails after some reads, for some reads."""
+
+    closed = False
+
+    def __init__(self, path: Path, after: int, times: int) -> None:
+        self._file = path.open("rb")
+        self._after, self._times = after, times
+        self.reads = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.reads += 1
+        if self.reads > self._after and self._times:
+            self._times -= 1
+            raise OSError(5, "Input/output error")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def test_storage_that_fails_is_no_damage(tmp_path: Path) -> None:
+    write(tmp_path / "file", compression="none")
+    sound = Failing(tmp_path / "file", 0, 0)
+    assert list(parquet.rows(pa.PythonFile(sound, mode="r"), 0, 100)) == ROWS
+    assert sound.reads > 4
+    for after in range(sound.reads):
+        failing = pa.PythonFile(Failing(tmp_path / "file", after, 1000), mode="r")
+        with pytest.raises(OSError, match="Input/output error"):
+            list(parquet.rows(failing, 0, 100))
+    failing = pa.PythonFile(Failing(tmp_path / "file", sound.reads - 1, 1), mode="r")
+    assert list(parquet.rows(failing, 0, 100)) == ROWS  # it failed for a moment
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_regrouping_keeps_what_is_sound_and_the_places_of_all(tmp_path: Path, column: int) -> None:
+    source, target = tmp_path / "file", tmp_path / "staged"
+    footer = write(source, row_group_size=50)
+    damage(source, footer.row_group(0).column(column).data_page_offset)
+    expected = rows(source)
+    parquet.regroup(str(source), str(target), 1)
+    found = rows(target)
+    assert found[50:] == ROWS[50:]
+    assert list(map(str, found)) == list(map(str, expected))
+    staged = parquet.footer(str(target))
+    assert {staged.row_group(index).num_rows for index in range(staged.num_row_groups)} == {16, 2}
+    assert list(map(str, rows(target, 15, 40))) == list(map(str, found[15:55]))
+
+
+def test_regrouping_a_file_with_columns_that_are_never_null(tmp_path: Path) -> None:
+    schema = pa.schema(
+        [
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("turns", pa.list_(pa.struct([pa.field("role", pa.string(), nullable=False)])), nullable=False),
+            pa.field("kind", pa.dictionary(pa.int32(), pa.string())),
+        ]
+    )
+    table = pa.Table.from_pylist(
+        [{"text": f"{n}", "turns": [{"role": f"{n}"}], "kind": "a"} for n in range(90)], schema
+    )
+    pq.write_table(table, tmp_path / "file", row_group_size=45)
+    footer = parquet.footer(f"{tmp_path}/file")
+    damage(tmp_path / "file", footer.row_group(0).column(1).data_page_offset)
+    parquet.regroup(f"{tmp_path}/file", f"{tmp_path}/staged", 1)
+    found = rows(tmp_path / "staged")
+    assert found[45:] == table.to_pylist()[45:]
+    assert len(found) == 90
+    assert all(isinstance(row, Exception) for row in found[:45])
+
+
+def test_regrouping_does_not_take_failing_storage_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "file", row_group_size=50, compression="none")
+    sound = Failing(tmp_path / "file", 0, 0)
+    list(parquet.rows(pa.PythonFile(sound, mode="r"), 0, 100))
+    for times in (1, 1000):
+        failing = pa.PythonFile(Failing(tmp_path / "file", sound.reads - 1, times), mode="r")
+        monkeypatch.setattr(storage, "open_input", lambda _, failing=failing: failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            parquet.regroup(f"{tmp_path}/file", f"{tmp_path}/staged", 1)

@@ -175,6 +175,25 @@ def test_large_row_groups_are_staged(stage: Callable[[bytes], Staged], tmp_path:
     assert read(staged) == (ROWS, [], [])
 
 
+@pytest.mark.parametrize("shard_rows", [50, 256])  # 256: the file stays where it is
+def test_a_damaged_page_costs_the_rows_of_its_group_and_moves_none(
+    stage: Callable[..., Staged], tmp_path: Path, shard_rows: int
+) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "file", row_group_size=1500, use_dictionary=False)
+    group = pq.ParquetFile(tmp_path / "file").metadata.row_group(1)
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[group.column(1).data_page_offset : group.column(1).data_page_offset + 10] = b"\xff" * 10
+    staged = stage(bytes(content), shard_rows)
+    assert staged.error is None
+    assert staged.uri.startswith(f"{tmp_path}/staging/") == (shard_rows == 50)
+    tasks = planning.scans(staged.file, staged.uri, staged.layout, "alpaca", shard_rows, 1.0, staged.error)
+    plan = list(planning.assemble(tasks, map(planning.scan, tasks)))
+    found = [row for shard in plan for row in shards.read(shard)]
+    assert [position for position, *_ in found] == [str(number) for number in range(1, 3001)]
+    assert [raw for *_, raw in found[:1500]] == ROWS[:1500]
+    assert all(isinstance(raw, Exception) and "page header" in str(raw) for *_, raw in found[1500:])
+
+
 def test_storage_that_fails_is_no_broken_file(tmp_path: Path) -> None:
     (tmp_path / "staging").write_bytes(b"a file in place of the folder")
     (tmp_path / "corpus").write_bytes(gzip.compress(LINES))
