@@ -43,20 +43,31 @@ class InputFile(NamedTuple):
     version: str
 
 
-def find(inputs: tuple[str, ...]) -> list[InputFile]:
+def find(inputs: tuple[str, ...], leave_out: str | None = None) -> list[InputFile]:
     """The files that paths, folders and patterns stand for, each once, in the order given and by name within.
 
     Files and folders whose names begin with `.` or `_` are left out of folders, as Spark and Hadoop do, and only match
-    patterns that begin like them. Raises `UserError` for an input that is absent or cannot be read.
+    patterns that begin like them. What folders and patterns find below the folder `leave_out` (the run's own output) is no
+    input; a file that is named stays. Raises `UserError` for an input that is empty, absent or cannot be read.
     """
     files: dict[str, InputFile] = {}
     for given in inputs:
+        if not given.strip():
+            raise UserError(f"An input is empty ({given!r}); expected a file, a folder or a pattern.")
         try:
-            found = _expand(given)
+            named = _named(given)
+            found = _expanded(given) if named is None else [named]
         except OSError as error:
             raise storage.explain(error, given, "read the input") from None
         if not found:
             raise UserError(f"Input {given!r} does not exist or holds no file; expected a file, a folder or a pattern.")
+        if named is None and leave_out is not None:
+            inside = f"{storage.absolute(leave_out).rstrip('/')}/"
+            found = [file for file in found if not storage.absolute(file.uri).startswith(inside)]
+            if not found:
+                raise UserError(
+                    f"Input {given!r} holds no file but those in {leave_out}, where the run itself writes; expected other files."
+                )
         for file in found:
             storage.resolve(file.uri)  # refuses names that are no text
             if any(character in file.name for character in "\n\r"):
@@ -83,6 +94,11 @@ def layout(file: InputFile, uri: str | None = None) -> tuple[Layout, Compression
             f"{file.name} is {foreign or 'neither JSON nor Parquet'} (it begins with {head[:8]!r}); expected JSON lines, a JSON "
             "array or Parquet, the first two as UTF-8 and plain, .gz or .zst. Convert it, or leave it out of the input."
         )
+    if _is_spread_object(text, len(head) == _HEAD):
+        raise UserError(
+            f"{file.name} holds a JSON object that is spread over several lines; expected JSON lines, one whole object on each "
+            "line, or a JSON array. Write each object on one line (`jq -c .` does), or put all of them into one array."
+        )
     return "lines", "none"
 
 
@@ -94,7 +110,7 @@ def check(files: list[InputFile]) -> None:
 
 
 def first_rows(uri: str, kind: Layout, count: int = 100) -> list[bytes | dict[str, Any]]:
-    """Some rows from the beginning of a file, to detect its format by."""
+    """Some rows from the beginning of a file, to detect its format by; of a Parquet file that is damaged there, its columns."""
     try:
         if kind == "parquet":
             return _first_parquet_rows(uri, count)
@@ -107,11 +123,13 @@ def first_rows(uri: str, kind: Layout, count: int = 100) -> list[bytes | dict[st
 
 def _first_parquet_rows(uri: str, count: int) -> list[bytes | dict[str, Any]]:
     try:
-        parquet.footer(uri)
+        metadata = parquet.footer(uri)
     except pa.ArrowInvalid:
         return []  # no whole file: planning says so
     with storage.open_input(uri) as stream:
-        return list(parquet.rows(stream, 0, count))
+        found = list(parquet.rows(stream, 0, count))
+    sound = [row for row in found if not isinstance(row, Exception)]
+    return sound if sound or not found else [dict.fromkeys(metadata.schema.to_arrow_schema().names)]
 
 
 def _head(uri: str) -> bytes:
@@ -133,11 +151,41 @@ def _is_array_line(text: bytes) -> bool:
         return False
 
 
-def _expand(given: str) -> list[InputFile]:
-    name = given if "://" in given else posixpath.normpath(given)
+def _is_spread_object(text: bytes, cut: bool) -> bool:
+    """Whether lines begin with one object spread over some of them, and not with a line that is merely broken: then the next
+    one is whole. `cut` says that the file goes on after `text`."""
+    first, *others = text.splitlines() or [b""]
+    if not first.startswith(b"{") or not others or _is_object(first):
+        return False
+    content = text.decode("utf-8", "replace")
+    try:
+        stop = json.JSONDecoder().raw_decode(content)[1]
+    except (ValueError, RecursionError):
+        return cut and first.strip() == b"{" and not any(map(_is_object, others))
+    behind = content[stop:].split("\n")
+    return not behind[0].strip(" \t\r,") and not any(map(_is_object, (line.encode() for line in behind)))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _named(given: str) -> InputFile | None:
+    """The file of exactly this name, if there is one."""
     found = storage.info(given)
-    if found is not None:
-        return [InputFile(name, found.uri, found.size, found.version)]
+    return None if found is None else InputFile(_name(given), found.uri, found.size, found.version)
+
+
+def _name(given: str) -> str:
+    return given if "://" in given else posixpath.normpath(given)
+
+
+def _expanded(given: str) -> list[InputFile]:
+    """The files that a folder or a pattern stands for."""
+    name = _name(given)
     if any(character in given for character in "*?[") and not storage.is_folder(given):
         return _matching(name)
     prefix = len(given.rstrip("/")) + 1

@@ -87,6 +87,38 @@ def test_an_input_that_is_not_there_is_one_sentence(data: Path, given: str) -> N
         inputs.find(("data", given))
 
 
+@pytest.mark.parametrize("given", ["", " "])
+def test_an_empty_input_is_not_the_working_folder(data: Path, given: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"^An input is empty \('{given}'\); expected a file, a folder or a pattern\.$"
+    ):
+        inputs.find(("data", given))
+
+
+@pytest.mark.parametrize("given", ["data", "data/", "./data/**/*.jsonl", "data/*/*/*", "**/*.jsonl"])
+@pytest.mark.parametrize("leave_out", ["data/deep", "data/deep/", "data/../data/deep/er"])
+def test_what_a_run_has_written_below_its_input_is_no_input(data: Path, given: str, leave_out: str) -> None:
+    (data / "deeper").mkdir()
+    (data / "deeper" / "x").mkdir()
+    (data / "deeper" / "x" / "d.jsonl").touch()
+    found = {file.name for file in inputs.find((given,))}
+    assert "data/deep/er/c.jsonl" in found
+    assert {file.name for file in inputs.find((given,), leave_out)} == found - {"data/deep/er/c.jsonl"}
+
+
+def test_a_file_that_is_named_is_not_left_out(data: Path) -> None:
+    found = inputs.find(("data/deep/er/c.jsonl", "data"), str(data / "deep"))
+    assert [file.name for file in found][:2] == ["data/deep/er/c.jsonl", "data/a b.json"]
+
+
+@pytest.mark.parametrize("given", ["data/deep", "data/deep/er", "data/deep/*/*"])
+def test_an_input_that_is_all_left_out_is_one_sentence(data: Path, given: str) -> None:
+    with pytest.raises(
+        UserError, match=r"holds no file but those in data/deep, where the run itself writes; expected other"
+    ):
+        inputs.find((given,), "data/deep")
+
+
 @pytest.mark.parametrize(("name", "expected"), [("a\nb.jsonl", "line break"), (b"\xff.jsonl", "not UTF-8")])
 def test_names_that_cannot_be_written_down_are_refused(data: Path, name: str | bytes, expected: str) -> None:
     (data / os.fsdecode(name)).touch()
@@ -135,6 +167,50 @@ def test_a_file_of_no_known_kind_is_one_sentence(tmp_path: Path, content: bytes,
         layout(tmp_path, content)
 
 
+LONG = json.dumps({"data": [{"instruction": f"Wie {n}?", "output": "So."} for n in range(3000)]}, indent=1).encode()
+ROW = b'{"instruction": "Wie?", "output": "So."}'
+SPREAD = b'{\n "instruction": "Wie?",\n "output": "So."\n}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SPREAD,
+        b"\xef\xbb\xbf\n" + SPREAD + b"\n",
+        SPREAD.replace(b"\n", b"\r\n"),
+        b'{"instruction": "Wie?",\n "output": "So."}\n',
+        SPREAD + b"\n" + SPREAD,  # as jq writes
+        SPREAD + b",\n" + SPREAD,
+        LONG,
+    ],
+)
+def test_an_object_spread_over_several_lines_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(
+        UserError, match=r"^the file holds a JSON object that is spread over several lines; .* array\.$"
+    ):
+        layout(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ROW,
+        ROW + b"\n" + ROW,
+        b"{\n" + ROW + b"\n" + ROW,
+        b"{\n" + (ROW + b"\n") * 3000,
+        b'{"instruction": "Wie?", "output": \n' + ROW,
+        b'{"instruction": "Wie?", "output": "So\n' + ROW,
+        b'{"instruction": "Wie?",\n"output": "So."}\n' + ROW,  # one row of many is broken in two
+        ROW + b" " + ROW + b"\n" + ROW,
+        b'{"instruction": "' + b"x" * 100_000 + b'"}\n' + ROW,
+        b"{",
+        b'{"instruction": \n',
+    ],
+)
+def test_lines_that_begin_with_a_broken_one_are_lines(tmp_path: Path, content: bytes) -> None:
+    assert layout(tmp_path, content) == ("lines", "none")
+
+
 def test_every_file_is_looked_at_before_a_run_begins(tmp_path: Path) -> None:
     files = []
     for number, content in enumerate((b"{}", b"\x89PNG\0")):
@@ -161,6 +237,16 @@ def test_first_rows_of_every_layout(tmp_path: Path) -> None:
     assert inputs.first_rows(f"{tmp_path}/torn", "parquet", 3) == []
 
 
+def test_a_parquet_file_that_is_damaged_at_its_beginning_still_shows_its_columns(tmp_path: Path) -> None:
+    table = pa.table({"instruction": ["Wie?"] * 20, "output": ["So."] * 20})
+    pq.write_table(table, tmp_path / "file", row_group_size=10, use_dictionary=False)
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[4:14] = b"\xff" * 10
+    (tmp_path / "file").write_bytes(content)
+    assert inputs.first_rows(f"{tmp_path}/file", "parquet", 10) == [{"instruction": None, "output": None}]
+    assert inputs.first_rows(f"{tmp_path}/file", "parquet", 12) == table.to_pylist()[:2]
+
+
 def test_inputs_on_an_object_store(s3: str) -> None:
     for name in ("corpus/fr/a.jsonl", "corpus/de/a.jsonl", "corpus/_SUCCESS", "other"):
         storage.write_bytes(f"{s3}/{name}", b"{}")
@@ -169,3 +255,5 @@ def test_inputs_on_an_object_store(s3: str) -> None:
     assert names(f"{s3}/o*", f"{s3}/other") == [f"{s3}/other"]
     with pytest.raises(UserError, match="does not exist or holds no file"):
         names(f"{s3}/corpus/*.parquet")
+    found = inputs.find((f"{s3}/corpus",), f"{s3}/corpus/de/")
+    assert [file.name for file in found] == [f"{s3}/corpus/fr/a.jsonl"]
