@@ -43,24 +43,27 @@ class Scan(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """What a scan found: shards with lines and positions counted from the stretch's beginning, and how many it has."""
+    """What a scan found: shards with lines and positions counted from the stretch's beginning, and how many it has. `error`
+    says that the file ended early."""
 
     shards: list[Shard]
     lines: int
     rows: int
+    error: str | None = None
 
 
 def scans(
     file: InputFile, uri: str, layout: Layout, form: str, shard_rows: int, sample: float, error: str | None
 ) -> list[Scan]:
-    """The scans that cover a file. Raises `UserError` if it cannot be read."""
+    """The scans that cover a file. Raises `UserError` if it cannot be read or is not seen from here."""
     try:
         found = storage.info(uri)
     except OSError as failure:
         raise storage.explain(failure, uri, "read") from None
-    size = found.size if found else 0
-    step = STRETCH if layout == "lines" else max(size, 1)
-    starts = range(0, max(size, 1), step)
+    if found is None:  # no empty file: its rows would be lost in silence
+        raise _unseen(file, uri, "the driver")
+    step = STRETCH if layout == "lines" else max(found.size, 1)
+    starts = range(0, max(found.size, 1), step)
     return [
         Scan(file, uri, layout, form, start, start + step, shard_rows, sample, error if start == starts[-1] else None)
         for start in starts
@@ -72,14 +75,27 @@ def scan(task: Scan) -> Scanned:
     scanner = {"lines": _scan_lines, "array": _scan_array, "parquet": _scan_parquet}[task.layout]
     try:
         found = scanner(task)
+    except FileNotFoundError:
+        raise _unseen(task.file, task.uri, "the node that plans it") from None
     except OSError as failure:
         raise storage.explain(failure, task.uri, "read") from None
-    if task.error is None:
+    error = task.error or found.error
+    if error is None:
         return found
-    last = Shard(
-        0, task.file.name, task.uri, task.layout, task.format, 0, 0, found.lines, found.rows + 1, 1, [], task.error
-    )
-    return found._replace(shards=[*found.shards, last])
+    place = (task.file.name, task.uri, task.layout, task.format, 0, 0)
+    last = Shard(0, *place, found.lines, found.rows + 1, 1, [], error)
+    return found._replace(shards=[*found.shards, last], error=error)
+
+
+def _unseen(file: InputFile, uri: str, who: str) -> UserError:
+    if uri == file.uri:
+        what, advice = (
+            "the input",
+            "it was removed meanwhile, or not all nodes share this storage: put it where they do",
+        )
+    else:
+        what, advice = f"what was unpacked from {file.name}", "give an --output on storage that all nodes share"
+    return UserError(f"Cannot read {uri}: {who} does not see {what}; {advice}.")
 
 
 def assemble(tasks: Iterable[Scan], results: Iterable[Scanned], first_shard: int = 0) -> Iterator[Shard]:
@@ -160,7 +176,8 @@ def _after_newline(stream: pa.NativeFile, place: int, size: int) -> int:
 def _scan_array(task: Scan) -> Scanned:
     starts, lengths, lines = array("q"), array("q"), array("q")  # eight bytes a row each, however many rows
     with storage.open_input(task.uri) as stream:
-        for row in records.elements(stream):
+        elements = records.elements(stream)
+        for row in elements:
             starts.append(row.offset)
             lengths.append(len(row.raw))
             lines.append(row.line)
@@ -170,7 +187,8 @@ def _scan_array(task: Scan) -> Scanned:
         _shard(task, rows, int(begins[rows[0]]), int(ends[rows[-1]]), lines[rows[0]])
         for rows in _cut(task, begins, begins, ends)
     ]
-    return Scanned(shards, 0, len(starts))
+    error = "the closing bracket of the JSON array is missing" if elements.truncated else None
+    return Scanned(shards, elements.line - 1, len(starts), error)
 
 
 def _scan_parquet(task: Scan) -> Scanned:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 _BLOCK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+_BETWEEN = b" \t\r\n,"  # what stands between elements
 BLANK_LIMIT = 64  # a longer line of nothing but white space counts as a (bad) row; planning need not look into it
 # A string may not cross a line: after a lost quotation mark the scan finds its feet again on the next line.
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*(?:"|\\?(?=\n)|\\?\Z)|[\[\]{}:,]|[^\s"\[\]{}:,]+')
@@ -58,29 +59,40 @@ def lines(stream: pa.NativeFile, offset: int = 0, length: int | None = None) -> 
         yield Raw(offset + (3 if line.startswith(_BOM) else 0), number, row)
 
 
-def elements(stream: pa.NativeFile, offset: int | None = None, length: int | None = None) -> Iterator[Raw]:
+def elements(stream: pa.NativeFile, offset: int | None = None, length: int | None = None) -> Elements:
     """The elements of a JSON array: of the whole file, or of `length` bytes that begin with an element.
 
     A broken element is yielded as it stands, and so is what follows the end of the array; the rows around it are not lost.
+    Another array that follows at once (files that were put together) is read on.
     """
     start = 0 if offset is None else offset
     stream.seek(start)
-    return _Elements(stream, start, None if length is None else start + length, inside=offset is not None).scan()
+    return Elements(stream, start, None if length is None else start + length, inside=offset is not None)
 
 
-class _Elements:
-    """The scan of one array: a buffer that begins with the current element, and the stack of its open brackets.
+class Elements:
+    """The scan of one array: a buffer that begins with the current element, and the stack of its open brackets. After it,
+    `line` is the number of the last line.
 
-    An element that is whole and sound is passed over by the JSON decoder, ten times faster than token by token.
+    An element that is whole and sound is passed over by the JSON decoder, ten times faster than token by token. What is an
+    element depends on nothing that stands before the one where the scan begins.
     """
 
     def __init__(self, stream: pa.NativeFile, start: int, end: int | None, inside: bool) -> None:
         self._stream, self._position, self._end = stream, start, end
-        self._inside = inside
-        self._buffer, self._offset, self._line = b"", start, 1
+        self._inside = self._open = inside
+        self._closed = False  # by the token before
+        self._buffer, self._offset, self.line = b"", start, 1
         self._stack: list[bytes] = []
+        self._rest = b""  # what no bracket and no comma ended
 
-    def scan(self) -> Iterator[Raw]:
+    @property
+    def truncated(self) -> bool:
+        """Whether the file that has been scanned ended inside the array, and no row says so: where it ended inside an element,
+        that one is a bad row already, and the same damage is not counted twice."""
+        return self._open and (not self._rest or _is_whole(self._rest))
+
+    def __iter__(self) -> Iterator[Raw]:
         scanned, previous, fresh = 0, b"", self._inside
         while True:
             begin, complete = 0, self._fill()
@@ -100,7 +112,9 @@ class _Elements:
                     fresh = self._inside
                 previous = token
             if complete:
-                yield from self._element(begin, len(self._buffer))
+                for row in self._element(begin, len(self._buffer)):
+                    self._rest = row.raw
+                    yield row
                 return
             self._buffer = self._buffer[begin:]
             self._offset += begin
@@ -119,10 +133,13 @@ class _Elements:
     def _cut(self, token: bytes, previous: bytes, start: int) -> tuple[int, int] | None:
         """Where the element before `token` ends and where the next one begins, if it ends here."""
         stack = self._stack
-        if not self._inside:
+        if token == _BOM:
+            return None
+        closed, self._closed = self._closed, False
+        if not self._inside or (closed and token == b"["):
             if token != b"[":
                 return None
-            self._inside = True  # what stands before the bracket (at most a byte order mark) is no element
+            self._inside = self._open = True  # what stands before the bracket (at most a byte order mark) is no element
             return start, start + 1
         if token == b"{" and stack == [b"{"] and previous != b":":
             stack.clear()
@@ -132,7 +149,7 @@ class _Elements:
         elif token in (b"}", b"]") and stack:
             stack.pop()
         elif token == b"]":
-            self._inside = False
+            self._open, self._closed = False, True
             return start, start + 1
         elif token == b"," and not stack:
             return start, start + 1
@@ -140,13 +157,12 @@ class _Elements:
 
     def _element(self, begin: int, stop: int) -> Iterator[Raw]:
         """The element between two places in the buffer; the scan moves on behind it."""
-        text = self._buffer[begin:stop].removeprefix(_BOM)
-        stripped = text.strip(b" \t\r\n,")
+        stripped = self._buffer[begin:stop].strip(_BETWEEN).removeprefix(_BOM).strip(_BETWEEN)
         lead = self._buffer.index(stripped, begin) - begin if stripped else 0
-        self._line += self._buffer.count(b"\n", begin, begin + lead)
+        self.line += self._buffer.count(b"\n", begin, begin + lead)
         if stripped:
-            yield Raw(self._offset + begin + lead, self._line, stripped)
-        self._line += self._buffer.count(b"\n", begin + lead, stop)
+            yield Raw(self._offset + begin + lead, self.line, stripped)
+        self.line += self._buffer.count(b"\n", begin + lead, stop)
 
 
 def _sound(text: str, begin: int) -> int:
@@ -159,3 +175,12 @@ def _sound(text: str, begin: int) -> int:
     except (ValueError, RecursionError):
         return 0
     return stop if _CLOSING.match(text, stop) else 0
+
+
+def _is_whole(element: bytes) -> bool:
+    """Whether an element is all there, whatever its encoding."""
+    try:
+        json.loads(element.decode("latin-1"), strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
