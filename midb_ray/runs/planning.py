@@ -79,21 +79,15 @@ def scan(task: Scan) -> Scanned:
         raise _unseen(task.file, task.uri, "the node that plans it") from None
     except OSError as failure:
         raise storage.explain(failure, task.uri, "read") from None
-    error = task.error or found.error
-    if error is None:
+    if (error := task.error or found.error) is None:
         return found
-    place = (task.file.name, task.uri, task.layout, task.format, 0, 0)
-    last = Shard(0, *place, found.lines, found.rows + 1, 1, [], error)
+    last = _shard(task, np.array([found.rows]), 0, 0, found.lines)._replace(picked=[], error=error)
     return found._replace(shards=[*found.shards, last], error=error)
 
 
 def _unseen(file: InputFile, uri: str, who: str) -> UserError:
-    if uri == file.uri:
-        what, advice = (
-            "the input",
-            "it was removed meanwhile, or not all nodes share this storage: put it where they do",
-        )
-    else:
+    what, advice = "the input", "it was removed meanwhile, or not all nodes share this storage: put it where they do"
+    if uri != file.uri:
         what, advice = f"what was unpacked from {file.name}", "give an --output on storage that all nodes share"
     return UserError(f"Cannot read {uri}: {who} does not see {what}; {advice}.")
 
