@@ -1,17 +1,30 @@
-"""One Ray cluster for the whole test session: its own, local, with logical GPUs, in a private folder."""
+"""What all tests share: one Ray cluster for the session, and an S3 endpoint in a process of its own behind a wire that can be
+cut."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
+import hypothesis
 import pytest
+
+from midb_ray.runs import storage
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_AUTH_MODE"] = "disabled"  # whether or not this home has a token file
 os.environ.pop("RAY_ADDRESS", None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+hypothesis.settings.register_profile("busy", deadline=None)  # other processes take their share of the machine's time
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +43,113 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+class Wire:
+    """A TCP proxy in front of an endpoint. `up` and `down` are how many more bytes pass in each direction (None: any number);
+    where they end, the connection breaks, and no byte passes until they are set anew."""
+
+    def __init__(self, port: int) -> None:
+        self.up: int | None = None
+        self.down: int | None = None
+        self.connections = 0
+        self._upstream = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Nothing passes from now on."""
+        self.up = self.down = 0
+
+    def mend(self) -> None:
+        """Everything passes again."""
+        self.up = self.down = None
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            server = socket.create_connection(("127.0.0.1", self._upstream))
+            for source, sink, direction in ((client, server, "up"), (server, client, "down")):
+                threading.Thread(target=self._carry, args=(source, sink, direction), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
+        with contextlib.suppress(OSError):
+            while block := source.recv(1 << 16):
+                left = getattr(self, direction)
+                if left is not None:
+                    block = block[:left]
+                    setattr(self, direction, left - len(block))
+                    if not block:
+                        break
+                sink.sendall(block)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="session")
+def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """moto's server on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("s3") / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=output, stderr=output
+        )
+    try:
+        for _ in range(600):
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
+def wire(s3_port: int) -> Iterator[Wire]:
+    """The way to the S3 endpoint."""
+    wire = Wire(s3_port)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def use_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`use_endpoint(port, attempts=2)`: storage speaks to this port from now on, and tries each request so many times."""
+
+    def use(port: int, attempts: int = 2) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(storage, "ATTEMPTS", attempts)
+        storage._file_system.cache_clear()
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    yield use
+    storage._file_system.cache_clear()
+
+
+@pytest.fixture
+def s3(wire: Wire, use_endpoint: Callable[..., None]) -> str:
+    """The URI of an empty bucket of the test's own, over `wire`."""
+    use_endpoint(wire.port)
+    bucket = f"bucket-{wire.port}"
+    boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1").create_bucket(
+        Bucket=bucket
+    )
+    return f"s3://{bucket}"

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.flight import Flight, unpack
+from midb_ray.errors import UserError
 from midb_ray.runs import attempts, commit, folder, storage
 from midb_ray.runs.figures import Figures
 
@@ -51,30 +52,42 @@ class EngineActor:
         self._run, self._work = run, work
         self._proven = False
         self._gate = Gate()
-        self._engine = build()
+        self._engine: Engine | None = None
+        self._broken: UserError | None = None
+        try:
+            self._engine = build()
+        except UserError as error:  # told with the first shard: raised here it would come with pages of Ray's own
+            self._broken = error
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
 
     def __del__(self) -> None:
-        if hasattr(self, "_engine"):  # Ray Data lets go of the actor's object when the pool shrinks or ends
-            self._engine.close()
+        engine: Engine | None = getattr(self, "_engine", None)
+        if engine is not None:  # Ray Data drops this object when the pool shrinks or ends
+            engine.close()
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Take one shard through; returns one row of figures. Raises `UserError` if the output is not shared storage, or
-        cannot be written."""
+        """Take one shard through; returns one row: its figures, or the `error` that the user has to mend (output that is not
+        shared storage or cannot be written, a model that cannot be loaded, an earlier stage's refusal)."""
+        shard = batch.column("shard")[0].as_py()
+        if "error" in batch.column_names:
+            return batch
+        if self._broken is not None:
+            return refusal(shard, self._broken)
         try:
-            return await self._take(batch)
+            return _report(shard, await self._take(shard, batch))
+        except UserError as error:
+            return refusal(shard, error)
         except OSError as error:
-            raise storage.explain(error, self._run.uri, "write to") from None
+            return refusal(shard, storage.explain(error, self._run.uri, "write to"))
 
-    async def _take(self, batch: pa.Table) -> pa.Table:
+    async def _take(self, shard: int, batch: pa.Table) -> Figures:
         if not self._proven:
             await asyncio.to_thread(folder.prove_shared, self._run.uri, self._run.nonce)
             self._proven = True
-        shard = batch.column("shard")[0].as_py()
         part = await asyncio.to_thread(commit.read_part, self._run.uri, shard)
         if part is not None and part.digest in self._run.digests:
-            return _report(shard, part.figures)  # a retry of what is done must not cost the engine anything
+            return part.figures  # a retry of what is done must not cost the engine anything
         flight = await asyncio.to_thread(unpack, batch)
         attempt = await asyncio.to_thread(attempts.Attempt, self._run.uri, shard)
         started = time.monotonic()
@@ -83,7 +96,7 @@ class EngineActor:
         seconds = time.monotonic() - started
         figures = await asyncio.to_thread(self._commit, flight, completions, seconds)
         await asyncio.to_thread(attempt.close)
-        return _report(shard, figures)
+        return figures
 
     async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> list[Completion | None]:
         """One completion per request of the shard, whatever the engine does."""
@@ -105,6 +118,7 @@ class EngineActor:
 
     async def _generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Generate; where that fails for some rows, halve until the failing row is alone."""
+        assert self._engine is not None
         try:
             return await self._engine.generate(requests)
         except EngineError:
@@ -160,5 +174,13 @@ class Gate:
                 self._changed.notify_all()
 
 
+_REPORT = pa.schema([("shard", pa.int64()), ("figures", pa.string()), ("error", pa.string())])
+
+
+def refusal(shard: int, error: UserError) -> pa.Table:
+    """The row that stands for a shard which nothing can be done with until the user mends something."""
+    return pa.table({"shard": [shard], "figures": [None], "error": [str(error)]}, schema=_REPORT)
+
+
 def _report(shard: int, figures: Figures) -> pa.Table:
-    return pa.table({"shard": [shard], "figures": [figures.to_json()], "process": [os.getpid()]})
+    return pa.table({"shard": [shard], "figures": [figures.to_json()], "error": [None]}, schema=_REPORT)

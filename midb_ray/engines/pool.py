@@ -22,9 +22,10 @@ import ray.data
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from midb_ray.engines.actor import EngineActor, EngineBuilder, Work
+from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
 from midb_ray.engines.pool_settings import PoolSettings
-from midb_ray.runs import cluster, storage
+from midb_ray.errors import UserError
+from midb_ray.runs import storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
@@ -74,7 +75,8 @@ def stream(
 ) -> Iterator[tuple[int, Figures]]:
     """Run the shards that are not `done` through the pool; yields each with its figures once it is committed.
 
-    Raises `UserError` as it was raised in a task or an actor.
+    Raises `UserError` for what a task or an actor could not do because of something the user can mend; it comes as a row, since
+    an exception would arrive wrapped in pages of Ray Data's own advice.
     """
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
@@ -82,7 +84,6 @@ def stream(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # or the UserError inside is lost on its way to the driver
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
     dataset = ray.data.read_datasource(
@@ -108,16 +109,17 @@ def stream(
         num_cpus=pool.cpus_per_replica,
         num_gpus=pool.gpus_per_replica or None,
     )
-    try:
-        for row in dataset.iter_rows():
-            yield row["shard"], Figures.from_json(row["figures"])
-    except ray.exceptions.RayError as error:
-        raise cluster.original(error) from error
+    for row in dataset.iter_rows():
+        if row["error"] is not None:
+            raise UserError(row["error"])
+        yield row["shard"], Figures.from_json(row["figures"])
 
 
 def _prepared(prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
     (shard,) = from_table(row)
     try:
         return prepare(shard)
+    except UserError as error:
+        return refusal(shard.shard, error)
     except OSError as error:
-        raise storage.explain(error, shard.uri, "read") from None
+        return refusal(shard.shard, storage.explain(error, shard.uri, "read"))

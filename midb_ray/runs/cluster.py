@@ -101,7 +101,7 @@ def original(error: BaseException) -> BaseException:
     while waiting:
         candidate = waiting.pop()
         if isinstance(candidate, UserError):
-            return UserError(str(candidate.args[0]) if candidate.args else "")
+            return UserError(str(candidate.args[0]).partition("\n")[0])  # Ray Data adds lines about its retries
         if candidate is None or id(candidate) in seen:
             continue
         seen.add(id(candidate))

@@ -180,26 +180,3 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, make_corpus, cap
     assert boost(tmp_path / "run", "--input", make_corpus(50), "--shard-rows", 8, "--dry-run") == 0
     assert "1 file(s), 7 shards, 50 pairs" in caplog.text
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--input", "/absent/corpus.jsonl"], "does not exist"),
-        (["--input", "ftp://host/corpus.jsonl"], "unknown kind of storage"),
-        (["--input", "CORPUS", "--language", "Frensh"], "did you mean 'french'"),
-        (["--input", "CORPUS", "--engine.modle", "x"], "did you mean --engine.model"),
-        (["--input", "CORPUS", "--engine.kind", "transformers", "--engine.model", "/absent/model"], "/absent/model"),
-        (["--input", "CORPUS", "--engine.kind", "transformers"], "model"),
-        (["--input", "CORPUS", "--pool.replicas", "4", "2"], "pool.replicas"),
-        (["--input", "BINARY"], "neither JSON nor Parquet"),
-    ],
-)
-def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(tmp_path, make_corpus, capsys, arguments, told) -> None:
-    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
-    places = {"CORPUS": str(make_corpus(3)), "BINARY": str(tmp_path / "image.png")}
-    assert boost(tmp_path / "run", *(places.get(argument, argument) for argument in arguments)) == 2
-    error = capsys.readouterr().err
-    assert told in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "run").exists()

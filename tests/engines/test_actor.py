@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -52,14 +54,22 @@ class Keep:
         return pairs_to_table(flight.pairs), flight.dead_letters, figures
 
 
+def take(opened: folder.RunFolder, build, row: pa.Table) -> dict[str, Any]:
+    """What the actor reports of one row that it is given."""
+
+    async def taken() -> pa.Table:
+        return await actor.EngineActor(opened, build, Keep())(row)
+
+    return asyncio.run(taken()).to_pylist()[0]
+
+
 def run(tmp_path, engine, requests=REQUESTS, run_folder=None) -> tuple[Figures, folder.RunFolder]:
     opened = run_folder or folder.open_run(str(tmp_path / "run"), "boost", {}, {})
-    row = pack(3, PAIRS, [], requests)
-
-    async def take() -> pa.Table:
-        return await actor.EngineActor(opened, lambda: engine, Keep())(row)
-
-    return Figures.from_json(asyncio.run(take()).column("figures")[0].as_py()), opened
+    report = take(opened, lambda: engine, pack(3, PAIRS, [], requests))
+    assert report["shard"] == 3
+    if report["error"] is not None:
+        raise UserError(report["error"])
+    return Figures.from_json(report["figures"]), opened
 
 
 def test_a_shard_in_flight_survives_packing() -> None:
@@ -118,6 +128,31 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path) -> None:
     (tmp_path / "run" / "pairs").write_text("a file where the folder should be")
     with pytest.raises(UserError, match=join(opened.uri)):
         run(tmp_path, Picky(), run_folder=opened)
+
+
+def test_an_engine_that_cannot_be_built_is_one_sentence(tmp_path) -> None:
+    def build() -> Picky:
+        raise UserError("Cannot load the model.")
+
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    report = take(opened, build, pack(3, PAIRS, [], REQUESTS))
+    assert report == {"shard": 3, "figures": None, "error": "Cannot load the model."}
+
+
+def test_what_an_earlier_stage_refused_is_passed_on(tmp_path) -> None:
+    opened, engine = folder.open_run(str(tmp_path / "run"), "boost", {}, {}), Picky()
+    report = take(opened, lambda: engine, actor.refusal(5, UserError("Cannot read a.jsonl.")))
+    assert report == {"shard": 5, "figures": None, "error": "Cannot read a.jsonl."}
+    assert engine.calls == []
+
+
+def test_the_engine_is_closed_with_its_actor(tmp_path) -> None:
+    closed = []
+    engine = Picky()
+    engine.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    run(tmp_path, engine)
+    gc.collect()
+    assert closed == [True]
 
 
 def test_a_suspect_shard_waits_for_the_others_and_then_is_alone() -> None:
