@@ -72,31 +72,6 @@ class Text(NamedTuple):
     response: str
 
 
-class Boosted(NamedTuple):
-    """One output row: a pair, what it was, and why it is now what it is; fields as in `BOOSTED_SCHEMA`.
-
-    `distance` (characters) is None where no answer was judged; token counts are None where an engine does not count.
-    """
-
-    row: str
-    id: str | None
-    source_id: str | None
-    language: str
-    instruction: str
-    input: str
-    response: str
-    raw_instruction: str
-    raw_input: str
-    raw_response: str
-    decision: Decision
-    reasons: tuple[str, ...]
-    distance: int | None
-    prompt_tokens: int | None
-    answer_tokens: int | None
-    repairs: tuple[str, ...]
-    extra: str | None
-
-
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("row", TEXT, nullable=False),
@@ -123,6 +98,8 @@ DEAD_LETTER_SCHEMA = pa.schema(
     ]
 )
 
+# An output row: a pair, what it was, and why it is now what it is. `distance` (characters) is null where no answer was
+# judged; token counts are null where an engine does not count.
 BOOSTED_SCHEMA = pa.schema(
     [
         pa.field("row", TEXT, nullable=False),

@@ -19,7 +19,7 @@ from midb_ray.engines.flight import Flight
 from midb_ray.errors import UserError
 from midb_ray.formats.registry import FORMATS, detect
 from midb_ray.locales import load_locales
-from midb_ray.pairs import DEAD_LETTER_SCHEMA, rows_to_table
+from midb_ray.pairs import DEAD_LETTER_SCHEMA, PAIR_SCHEMA
 from midb_ray.runs import claim, cluster, commit, coverage, folder, inputs, planning, progress, shards, staging, storage
 from midb_ray.runs.figures import Figures
 
@@ -132,7 +132,7 @@ def _nothing(file: inputs.InputFile) -> shards.Shard:
 
 
 def _commit_nothing(run: folder.RunFolder, work: BoostWork) -> None:
-    pairs, dead_letters, figures = work.finish(Flight(0, [], rows_to_table([], DEAD_LETTER_SCHEMA), []), [])
+    pairs, dead_letters, figures = work.finish(Flight(0, PAIR_SCHEMA.empty_table(), DEAD_LETTER_SCHEMA.empty_table(), []), [])
     commit.commit(run.uri, 0, run.digest, pairs, dead_letters, figures)
 
 

@@ -6,7 +6,7 @@ import logging
 
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import ExitCode
-from midb_ray.runs import commit, folder, inputs, shards, storage
+from midb_ray.runs import attempts, commit, folder, inputs, shards, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
@@ -16,6 +16,8 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
     """Write the summary, check the books, say what came of it; returns the exit code."""
     folder.sweep(run.uri)
     complete = figures.balanced and figures.rows_in == rows
+    if complete:  # an actor that died between a commit and its tidying leaves a record that means nothing any more
+        storage.delete_folder(storage.join(run.uri, attempts.FOLDER))
     share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
     within = share <= settings.max_dead_letters
     folder.write_json(

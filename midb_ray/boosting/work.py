@@ -1,10 +1,11 @@
-"""What boosting does around the engine: read and render a shard before it, judge the answers after it."""
+"""What boosting does around the engine: read and render a shard before it, judge the answer_tokens after it."""
 
 from __future__ import annotations
 
 import functools
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +20,7 @@ from midb_ray.formats.reading import Reader
 from midb_ray.formats.records import Record
 from midb_ray.formats.registry import FORMATS
 from midb_ray.locales import Locales
-from midb_ray.pairs import BOOSTED_SCHEMA, Boosted, DeadLetter, Pair, Text, rows_to_table
+from midb_ray.pairs import BOOSTED_SCHEMA, DeadLetter, Pair, Text
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
 from midb_ray.signals.language import Identifier
@@ -48,18 +49,23 @@ class BoostWork:
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """Judge every answer; see `engines.actor.Work`."""
-        guard = _guard(self)
-        figures = Figures(rows_in=len(flight.pairs) + flight.dead_letters.num_rows)
-        rows = []
-        for pair, request, completion in zip(flight.pairs, flight.requests, completions, strict=True):
-            row = _boosted(guard, pair, request, completion)
-            figures.count(row.language, row.decision, row.reasons)
-            figures.prompt_tokens += row.prompt_tokens or 0
-            figures.answer_tokens += row.answer_tokens or 0
-            rows.append(row)
+        guard, table = _guard(self), flight.pairs
+        languages = table.column("language").to_pylist()
+        texts = map(Text, *(table.column(name).to_pylist() for name in Text._fields))
+        judged = zip(texts, languages, flight.requests, completions, strict=True)
+        verdicts = [_verdict(guard, *one) for one in judged]
+        prompt_tokens = [
+            None if request is None or request.ids is None else len(request.ids) for request in flight.requests
+        ]
+        answer_tokens = [None if completion is None else completion.tokens for completion in completions]
+        figures = Figures(rows_in=len(verdicts) + flight.dead_letters.num_rows)
+        for language, verdict in zip(languages, verdicts, strict=True):
+            figures.count(language, verdict.decision, verdict.reasons)
+        figures.prompt_tokens = sum(count or 0 for count in prompt_tokens)
+        figures.answer_tokens = sum(count or 0 for count in answer_tokens)
         figures.dead_letters = flight.dead_letters.num_rows
         figures.dead_letter_reasons.update(flight.dead_letters.column("reason").to_pylist())
-        return rows_to_table(rows, BOOSTED_SCHEMA), flight.dead_letters, figures
+        return _output(table, verdicts, prompt_tokens, answer_tokens), flight.dead_letters, figures
 
 
 def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLetter]]:
@@ -89,28 +95,37 @@ def languages(work: BoostWork, shard: shards.Shard) -> list[str | None]:
     return found
 
 
-def _boosted(guard: Guard, pair: Pair, request: Request | None, completion: Completion | None) -> Boosted:
+def _verdict(guard: Guard, raw: Text, language: str, request: Request | None, completion: Completion | None) -> Verdict:
     """What becomes of one pair."""
-    raw = Text(pair.instruction, pair.input, pair.response)
-    verdict = Verdict("kept_original", (), raw, 0)
     if request is None or completion is None:
-        verdict = verdict._replace(reasons=("prompt_too_long",))
-    elif completion.finish == "error":
-        verdict = verdict._replace(reasons=(ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error",))
-    else:
-        verdict = guard.judge(pair, completion.text, completion.finish)
-    return Boosted(
-        *(pair.row, pair.id, pair.source_id, pair.language),
-        *verdict.text,
-        *raw,
-        verdict.decision,
-        verdict.reasons,
-        verdict.distance,
-        len(request.ids) if request is not None and request.ids is not None else None,
-        completion.tokens if completion is not None else None,
-        pair.repairs,
-        pair.extra,
-    )
+        return Verdict("kept_original", ("prompt_too_long",), raw, 0)
+    if completion.finish == "error":
+        reason = ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error"
+        return Verdict("kept_original", (reason,), raw, 0)
+    return guard.judge(Pair("", None, None, language, *raw), completion.text, completion.finish)
+
+
+def _output(
+    pairs: pa.Table, verdicts: list[Verdict], prompt_tokens: list[int | None], answer_tokens: list[int | None]
+) -> pa.Table:
+    """The table of `BOOSTED_SCHEMA`; columns that nothing changes are those of `pairs`."""
+    decisions, reasons, final, distances = zip(*verdicts, strict=True) if verdicts else ((), (), (), ())
+    columns: dict[str, Any] = {
+        **{name: pairs.column(name) for name in ("row", "id", "source_id", "language", "repairs", "extra")},
+        **{f"raw_{name}": pairs.column(name) for name in Text._fields},
+        **dict(zip(Text._fields, zip(*final, strict=True) if final else ((), (), ()), strict=True)),
+        "decision": decisions,
+        "reasons": reasons,
+        "distance": distances,
+        "prompt_tokens": prompt_tokens,
+        "answer_tokens": answer_tokens,
+    }
+    arrays = [
+        column if isinstance(column, pa.ChunkedArray) else pa.array(column, type=field.type)
+        for field in BOOSTED_SCHEMA
+        for column in [columns[field.name]]
+    ]
+    return pa.Table.from_arrays(arrays, schema=BOOSTED_SCHEMA)
 
 
 @functools.lru_cache(maxsize=2)

@@ -19,7 +19,6 @@ from midb_ray.pairs import (
     Pair,
     pairs_to_table,
     rows_to_table,
-    table_to_pairs,
 )
 
 _REQUEST_SCHEMA = pa.schema(
@@ -29,10 +28,11 @@ _NOT_SENT = Request(None, None, 0)
 
 
 class Flight(NamedTuple):
-    """A shard on its way to an engine. `requests` stand beside `pairs`; None is a pair that must not reach the engine."""
+    """A shard on its way to an engine. `pairs` have `PAIR_SCHEMA` and stay a table: most of their columns go to the output as
+    they are. `requests` stand beside them; None is a pair that must not reach the engine."""
 
     shard: int
-    pairs: list[Pair]
+    pairs: pa.Table
     dead_letters: pa.Table
     requests: list[Request | None]
 
@@ -56,7 +56,7 @@ def unpack(row: pa.Table) -> Flight:
     columns = [requests.column(name).to_pylist() for name in _REQUEST_SCHEMA.names]
     return Flight(
         shard=row.column("shard")[0].as_py(),
-        pairs=table_to_pairs(_unfolded(row.column("pairs"), PAIR_SCHEMA)),
+        pairs=_unfolded(row.column("pairs"), PAIR_SCHEMA),
         dead_letters=_unfolded(row.column("dead_letters"), DEAD_LETTER_SCHEMA),
         requests=[Request(*values) if values[2] else None for values in zip(*columns, strict=True)],
     )

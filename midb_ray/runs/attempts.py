@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from midb_ray.runs import storage
 
 Range = tuple[int, int]
+FOLDER = "attempts"
 PARTS = 16  # a shard of 256 rows is down to single rows after two more deaths; each costs a model load
 GIVE_UP = 2
 
@@ -21,7 +22,7 @@ class Attempt:
     """One shard's record. Rows are counted within the shard's requests."""
 
     def __init__(self, run: str, shard: int) -> None:
-        self._uri = storage.join(run, "attempts", f"{shard:08d}.json")
+        self._uri = storage.join(run, FOLDER, f"{shard:08d}.json")
         self.deaths: list[Range] = _read(self._uri)
 
     @property

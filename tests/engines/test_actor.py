@@ -14,7 +14,7 @@ from midb_ray.engines import actor
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack, unpack
 from midb_ray.errors import UserError
-from midb_ray.pairs import DEAD_LETTER_SCHEMA, DeadLetter, Pair, pairs_to_table
+from midb_ray.pairs import DEAD_LETTER_SCHEMA, DeadLetter, Pair, table_to_pairs
 from midb_ray.runs import attempts, commit, folder
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.storage import join
@@ -47,11 +47,11 @@ class Keep:
 
     def finish(self, flight, completions):
         figures = Figures(
-            rows_in=len(flight.pairs) + flight.dead_letters.num_rows, dead_letters=flight.dead_letters.num_rows
+            rows_in=flight.pairs.num_rows + flight.dead_letters.num_rows, dead_letters=flight.dead_letters.num_rows
         )
-        for pair, completion in zip(flight.pairs, completions, strict=True):
+        for pair, completion in zip(table_to_pairs(flight.pairs), completions, strict=True):
             figures.count(pair.language, "none" if completion is None else completion.finish, ())
-        return pairs_to_table(flight.pairs), flight.dead_letters, figures
+        return flight.pairs, flight.dead_letters, figures
 
 
 def take(opened: folder.RunFolder, build, row: pa.Table) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_a_shard_in_flight_survives_packing() -> None:
     dead = [DeadLetter("f:9", "f", 9, 100, "invalid_json", "why", b"\xff{")]
     requests = [*REQUESTS[:18], None, Request(None, [1, 2, 3], 5)]
     flight = unpack(pack(7, PAIRS, dead, requests))
-    assert (flight.shard, flight.pairs, flight.requests) == (7, PAIRS, requests)
+    assert (flight.shard, table_to_pairs(flight.pairs), flight.requests) == (7, PAIRS, requests)
     assert flight.dead_letters.schema.equals(DEAD_LETTER_SCHEMA)
     assert flight.dead_letters.to_pylist()[0]["raw"] == b"\xff{"
 
