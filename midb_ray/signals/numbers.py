@@ -15,7 +15,7 @@ import unicodedata
 from typing import Final, NamedTuple
 
 from midb_ray.locales import Locale
-from midb_ray.signals import structure, units
+from midb_ray.signals import number_words, structure, units
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,٫٬،]\d+|[ \u00a0\u202f\u2009'’]\d{3}(?!\d))*(?:[ ]?[万萬만億亿억])?")
 _DIGITS: Final = re.compile(r"\d+")
@@ -54,10 +54,12 @@ def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
     if not 0 < len(missing) <= _FEW:
         return [number.text for number in missing]
     forgiven = _dates_and_times(before, known)
+    spelled = _spelled(before, after, locale)
     return [
         number.text
         for number in missing
         if not forgiven.issuperset(number.parts)
+        and spelled.isdisjoint(number.values)
         and not any(_rewritten(value, before, after, known, locale) for value in number.values)
     ]
 
@@ -88,6 +90,14 @@ def _known(text: str) -> set[str]:
 
 def _stands(number: Number, known: set[str]) -> bool:
     return not known.isdisjoint(number.values) or (len(number.parts) > 1 and known.issuperset(number.parts))
+
+
+def _spelled(before: str, after: str, locale: Locale | None) -> set[str]:
+    """The values that `after` has in words of the locale's language more often than `before`: "3" became "drei"."""
+    if locale is None:
+        return set()
+    more = number_words.counted(after, locale.language) - number_words.counted(before, locale.language)
+    return set(map(str, more))
 
 
 def _rewritten(value: str, before: str, after: str, known: set[str], locale: Locale | None) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 LOOKED_AT: Final = 2_000  # characters of each text, so that the cost is bounded
-_DENSE: Final = {"Han", "Hiragana", "Katakana", "Hangul"}  # scripts in which two characters say as much as four letters
+DENSE: Final = 2
+"""How many characters a run has in scripts in which two say as much as four letters."""
+
+_DENSE: Final = {"Han", "Hiragana", "Katakana", "Hangul"}
 
 
 def run_length(scripts: tuple[str, ...]) -> int:
     """How many characters a run has in these scripts."""
-    return 2 if _DENSE.intersection(scripts) else 4
+    return DENSE if _DENSE.intersection(scripts) else 4
 
 
 def shared(before: str, after: str, length: int) -> float:

@@ -13,7 +13,9 @@ from rapidfuzz.distance import Levenshtein
 WINDOW: Final = 4_096
 """Characters looked at: of a longer text its first and last halves of this. A loop that does not end reaches the end."""
 
-_PIECE: Final = 12  # characters; shorter pieces recur in ordinary text, longer ones miss loops of numbered lines
+PIECE: Final = 12
+"""Characters of the pieces that are looked for: shorter ones recur in ordinary text, longer ones miss loops of numbered lines."""
+
 _PROBES: Final = 12
 _TURNS: Final = 4  # a piece that returns this often, with the same text in between, is a loop
 _SLACK: Final = 2  # characters in which one turn may differ from the next: "9." is followed by "10."
@@ -35,11 +37,11 @@ def repetition(text: str) -> Repetition:
     """How much `text` repeats itself; `NONE` for ordinary text. Bounded by `WINDOW`, whatever the length of the text."""
     if len(text) > WINDOW:
         text = text[: WINDOW // 2] + text[-WINDOW // 2 :]
-    last = len(text) - _PIECE
-    if last < _PIECE:
+    last = len(text) - PIECE
+    if last < PIECE:
         return NONE
     step = max(1, last // (_PROBES - 1))
-    pieces = [text[start : start + _PIECE] for start in range(last, -1, -step)]
+    pieces = [text[start : start + PIECE] for start in range(last, -1, -step)]
     counts = list(map(text.count, pieces))
     again = len(counts) - counts.count(1)
     if 2 * again < len(counts) and max(counts) < _TURNS:
@@ -62,7 +64,7 @@ def _loop(text: str, piece: str) -> int:
     place = text.find(piece)
     while place >= 0:
         places.append(place)
-        place = text.find(piece, place + _PIECE)
+        place = text.find(piece, place + PIECE)
     longest = begin = 0
     for at in range(2, len(places)):
         first, second, third = places[at - 2 : at + 1]
@@ -78,11 +80,11 @@ def _same(turn: str, following: str) -> bool:
 
 
 def _share(text: str) -> float:
-    places = len(text) - _PIECE + 1
+    places = len(text) - PIECE + 1
     seen: set[str] = set()
     again = 0
     for start in range(places):
-        piece = text[start : start + _PIECE]
+        piece = text[start : start + PIECE]
         again += piece in seen and _worded(piece)
         seen.add(piece)
     return again / places

@@ -33,6 +33,9 @@ _NOT_PROSE: Final = re.compile(
     f"{_FENCED.pattern}|{_SPAN.pattern}|{_URL.pattern}|{_EMAIL.pattern}", re.DOTALL | re.IGNORECASE
 )
 
+_RESERVED: Final = re.compile(  # names for documentation and tests, which nobody can own (RFC 2606)
+    r"(?:^|[@.])(?:example(?:\.(?:com|net|org|co\.[a-z]{2}|com\.[a-z]{2}|[a-z]{2}))?|test|invalid|localhost)(?=[:/?#]|$)"
+)
 _BRACKETS: Final = {")": "(", "]": "["}
 _ENDINGS: Final = ".,;:!?*_~)]"
 
@@ -47,6 +50,11 @@ def urls(text: str) -> set[str]:
 def emails(text: str) -> set[str]:
     """The e-mail addresses in `text`, in lower case."""
     return {match.lower() for match in _EMAIL.findall(text)} if "@" in text else set()
+
+
+def reserved(link: str) -> bool:
+    """Whether a link or an address, as `urls` and `emails` return them, is of a domain that is kept for examples."""
+    return _RESERVED.search(re.split("[/?#]", link, maxsplit=1)[0]) is not None
 
 
 def code(text: str) -> int:
