@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rapidfuzz import fuzz
+from rapidfuzz.distance import Postfix, Prefix
 
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
-from midb_ray.signals import markers, notes, numbers, overlap, structure
-from midb_ray.signals.repetition import repetition
+from midb_ray.signals import characters, markers, notes, number_words, numbers, overlap, remarks, structure
+from midb_ray.signals.repetition import PIECE, repetition
 
 if TYPE_CHECKING:
     from midb_ray.boosting.guard import GuardSettings
@@ -24,7 +25,8 @@ _QUOTED: Final = 2_000  # characters of an input that is looked for in the instr
 
 class Change(NamedTuple):
     """What a booster wants to make of a pair. `raw` has no input where there was but a note that there is none; `sections`
-    are the raw and the revised text of each section that differs, `before` and `after` the same joined."""
+    are the raw and the revised text of each section that differs, `before` and `after` the same joined. `fresh` are the revised
+    sections from the first character that differs to the last, and one on either side."""
 
     raw: Text
     revised: Text
@@ -32,15 +34,17 @@ class Change(NamedTuple):
     sections: list[tuple[str, str]]
     before: str
     after: str
+    fresh: list[str]
 
 
 def change(raw: Text, revised: Text, locale: Locale | None) -> Change:
     """The change from `raw` to `revised`; `locale` is None where nobody knows the pair's language."""
-    if raw.input and not revised.input and notes.says_no_input(raw.input):
-        raw = raw._replace(input="")
+    if raw.input and raw.input != revised.input:
+        if notes.says_no_input(raw.input) and not notes.says_no_input(revised.input):
+            raw = raw._replace(input="")
     sections = [section for section in zip(raw, revised, strict=True) if section[0] != section[1]]
     before, after = map("\n".join, zip(*sections, strict=True)) if sections else ("", "")
-    return Change(raw, revised, locale, sections, before, after)
+    return Change(raw, revised, locale, sections, before, after, [_fresh(*section) for section in sections])
 
 
 def empty(change: Change, _: GuardSettings) -> bool:
@@ -52,8 +56,7 @@ def unrelated(change: Change, settings: GuardSettings) -> bool:
     (asked, given, _), (asks, gives, _) = change.raw, change.revised
     if (asked, given) == (asks, gives) or fuzz.ratio(asked[:_QUOTED], asks[:_QUOTED]) >= _ALIKE:
         return False
-    length = overlap.run_length(change.locale.scripts if change.locale else ())
-    return overlap.shared(f"{asked} {given}", " ".join(change.revised), length) < settings.related_share
+    return overlap.shared(f"{asked} {given}", " ".join(change.revised), _run_length(change)) < settings.related_share
 
 
 def lost_input(change: Change, settings: GuardSettings) -> bool:
@@ -64,9 +67,19 @@ def lost_input(change: Change, settings: GuardSettings) -> bool:
     return moved < 100 * settings.input_moved
 
 
+def invented_input(change: Change, settings: GuardSettings) -> bool:
+    """An input may be taken out of the instruction, or name what the raw response was about, but not be made up."""
+    if change.raw.input.strip() or not change.revised.input.strip():
+        return False
+    raw = f"{change.raw.instruction} {change.raw.response}"
+    return overlap.shared(change.revised.input, raw, _run_length(change)) < settings.input_found
+
+
 def repeated(change: Change, settings: GuardSettings) -> bool:
     """A loop or doubled text, unless the raw section was as repetitive (a refrain, a table)."""
-    for before, after in change.sections:
+    for (before, after), fresh in zip(change.sections, change.fresh, strict=True):
+        if len(fresh) < PIECE:
+            continue  # too little to repeat anything
         new = repetition(after)
         if new.loop >= settings.loop or new.share >= settings.doubled:
             old = repetition(before)
@@ -92,10 +105,28 @@ def too_long(change: Change, settings: GuardSettings) -> bool:
 def leaked_marker(change: Change, _: GuardSettings) -> bool:
     leaked = markers.control_tokens(change.after) | markers.wording(change.after)
     said = [comment for _, after in change.sections for comment in markers.comments(after)]
-    if not leaked and not said:
+    if leaked or said:
+        raw = "\n".join(change.raw)
+        if any(text not in raw for text in leaked) or any(comment not in raw.casefold() for comment in said):
+            return True
+    return _commented(change)
+
+
+def leaked_character(change: Change, _: GuardSettings) -> bool:
+    if not any(map(characters.strange, change.fresh)):
         return False
-    raw = "\n".join(change.raw)
-    return any(text not in raw for text in leaked) or any(comment not in raw.casefold() for comment in said)
+    leaked = characters.strange(change.after)
+    return not leaked.issubset("".join(change.raw))
+
+
+def refusal(change: Change, _: GuardSettings) -> bool:
+    """The response declines, and the raw one did not begin to."""
+    before, after = change.raw.response, change.revised.response
+    if before == after or len(change.fresh[-1]) < remarks.SHORTEST:
+        return False
+    if not remarks.declines(after, _language(change), _run_length(change) == overlap.DENSE):
+        return False
+    return not remarks.begins_to_decline(before, _language(change))
 
 
 def lost_number(change: Change, settings: GuardSettings) -> bool:
@@ -113,6 +144,14 @@ def lost_url(change: Change, _: GuardSettings) -> bool:
 
 def lost_email(change: Change, _: GuardSettings) -> bool:
     return _lost(structure.emails, change)
+
+
+def added_url(change: Change, _: GuardSettings) -> bool:
+    return _added(structure.urls, change)
+
+
+def added_email(change: Change, _: GuardSettings) -> bool:
+    return _added(structure.emails, change)
 
 
 def lost_code(change: Change, settings: GuardSettings) -> bool:
@@ -141,10 +180,11 @@ def lost_placeholder(change: Change, _: GuardSettings) -> bool:
 
 
 def lost_list(change: Change, settings: GuardSettings) -> bool:
-    """A list may change its bullets or become lines, but not a paragraph."""
+    """A list may change its bullets or become lines, but not a paragraph; and it may have as many items as are asked for."""
     for before, after in change.sections:
         if before.count("\n") >= 2 and (had := structure.items(before)) >= 3:
-            if max(structure.items(after), structure.lines(after)) < settings.list_share * had:
+            items, lines = structure.items(after), structure.lines(after)
+            if max(items, lines) < settings.list_share * had and not {items, lines} & _asked(change):
                 return True
     return False
 
@@ -155,6 +195,53 @@ def _short(before: str, after: str, share: float, spared: float) -> bool:
 
 def _long(before: str, after: str, times: float, more: float) -> bool:
     return len(after) > times * len(before) + more
+
+
+def _commented(change: Change) -> bool:
+    """A remark of the model on its own work, at the beginning or the end of a section."""
+    language, task = _language(change), change.raw.instruction
+    for (before, after), fresh in zip(change.sections, change.fresh, strict=True):
+        if len(fresh) < remarks.SHORTEST:
+            continue
+        if before[: remarks.HEAD] != after[: remarks.HEAD] and remarks.opens(after, language, task):
+            if not any(remarks.opens(raw, language, task) for raw in change.raw):
+                return True
+        if before[-remarks.TAIL :] != after[-remarks.TAIL :] and remarks.closes(after, language):
+            if not any(remarks.closes(raw, language) for raw in change.raw):
+                return True
+    return False
+
+
+def _fresh(before: str, after: str) -> str:
+    same = int(Prefix.similarity(before, after))
+    rest = min(int(Postfix.similarity(before, after)), min(len(before), len(after)) - same)
+    return after[max(same - 1, 0) : len(after) - rest + 1]
+
+
+def _language(change: Change) -> str:
+    return change.locale.language if change.locale else ""
+
+
+def _run_length(change: Change) -> int:
+    return overlap.run_length(change.locale.scripts if change.locale else ())
+
+
+def _asked(change: Change) -> set[int]:
+    """The numbers above one that stand in the raw instruction, as digits or in words."""
+    asked = change.raw.instruction
+    digits = {
+        int(value) for number in numbers.numbers(asked) for value in number.values if value.isdigit() and len(value) < 4
+    }
+    return {value for value in digits.union(number_words.counted(asked, _language(change))) if value > 1}
+
+
+def _added(find: Callable[[str], set[str]], change: Change) -> bool:
+    """Whether the change brought something that `find` finds and that stands nowhere in the raw pair, an example domain aside."""
+    found = find(change.after)
+    if not found or not (found := found - find("\n".join(change.raw))):
+        return False
+    raw = "\n".join(change.raw).casefold()  # where words follow without a space, a link looks longer than it is
+    return any(text not in raw and not structure.reserved(text) for text in found)
 
 
 def _lost(find: Callable[[str], set[str]], change: Change) -> bool:

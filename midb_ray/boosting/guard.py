@@ -12,7 +12,7 @@ import pydantic
 
 from midb_ray import prompts
 from midb_ray.boosting import checks
-from midb_ray.boosting.reasons import REASONS as REASONS
+from midb_ray.boosting.reasons import REASONS
 from midb_ray.boosting.straying import Straying
 from midb_ray.config import Settings
 from midb_ray.engines.base import Finish
@@ -51,13 +51,21 @@ class GuardSettings(Settings):
     related_share: float = pydantic.Field(0.1, ge=0, le=1)
     """Share of the raw instruction's and input's runs of characters that must stand in the revised pair."""
     markers: bool = True
-    """Reject control tokens and prompt wording that the raw pair did not have."""
+    """Reject control tokens, prompt wording and remarks about the revision that the raw pair did not have."""
+    characters: bool = True
+    """Reject control characters and invisible, private or broken ones that the raw pair did not have."""
+    refusals: bool = True
+    """Reject responses that decline the request where the raw one did not."""
     input: bool = True
     """Reject answers that lose the input."""
     input_share: float = pydantic.Field(0.2, ge=0, le=1)
     """Share of the raw input's characters that the revised input must have, unless it moved into the instruction."""
     input_moved: float = pydantic.Field(0.75, ge=0, le=1)
     """How much of a lost input the instruction must have to count as having taken it in."""
+    input_invented: bool = True
+    """Reject inputs where there was none, unless they are taken from the raw pair."""
+    input_found: float = pydantic.Field(0.25, ge=0, le=1)
+    """Share of such an input's runs of characters that must stand in the raw instruction or response."""
     numbers: bool = True
     """Reject answers that lose numbers of the instruction or input."""
     numbers_few: int = pydantic.Field(3, ge=1)
@@ -68,6 +76,10 @@ class GuardSettings(Settings):
     """Reject answers that lose links."""
     emails: bool = True
     """Reject answers that lose e-mail addresses."""
+    urls_added: bool = True
+    """Reject answers with links that the raw pair did not have."""
+    emails_added: bool = True
+    """Reject answers with e-mail addresses that the raw pair did not have."""
     code: bool = True
     """Reject answers that lose code fences or spans."""
     code_share: float = pydantic.Field(0.5, ge=0, le=1)
@@ -104,15 +116,20 @@ class Guard:
                 lambda change, on: checks.unrelated(change, on) and not straying.was_foreign(change),
             ),
             "lost_input": (settings.input, checks.lost_input),
+            "invented_input": (settings.input_invented, checks.invented_input),
             "wrong_script": (settings.script, lambda change, _: straying.wrong_script(change)),
             "wrong_language": (settings.language, lambda change, _: straying.wrong_language(change)),
             "repetition": (settings.repetition, checks.repeated),
             "too_short": (settings.length, checks.too_short),
             "too_long": (settings.length, checks.too_long),
+            "refusal": (settings.refusals, checks.refusal),
             "leaked_marker": (settings.markers, checks.leaked_marker),
+            "leaked_character": (settings.characters, checks.leaked_character),
             "lost_number": (settings.numbers, checks.lost_number),
             "lost_url": (settings.urls, checks.lost_url),
             "lost_email": (settings.emails, checks.lost_email),
+            "added_url": (settings.urls_added, checks.added_url),
+            "added_email": (settings.emails_added, checks.added_email),
             "lost_code": (settings.code, checks.lost_code),
             "lost_placeholder": (settings.placeholders, checks.lost_placeholder),
             "lost_list": (settings.lists, checks.lost_list),
@@ -123,6 +140,8 @@ class Guard:
         """The verdict on `answer`, which ended with `finish`. Never raises, whatever the texts are."""
         raw = Text(pair.instruction, pair.input, pair.response)
         reasons = ["truncated"] if finish == "length" else ["engine_error"] if finish == "error" else []
+        if "\r" in answer and not any("\r" in text for text in raw):
+            answer = answer.replace("\r\n", "\n")  # line ends are no part of what a booster revises
         try:
             parsed = prompts.parse(answer)
         except prompts.AnswerError as error:

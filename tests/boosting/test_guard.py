@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midb_ray.boosting.guard import REASONS, Guard, GuardSettings
+from midb_ray.boosting.guard import Guard, GuardSettings
+from midb_ray.boosting.reasons import REASONS
 from midb_ray.engines.base import Finish
 from midb_ray.locales import load_locales
 from midb_ray.pairs import Pair, Text
@@ -332,7 +333,7 @@ UNITS = [
         "é",
         "日本 ",
     ),
-    *("\ud800", "\x00", "<|instruction|>", "#", "\ufffd", "5 miles "),
+    *("\ud800", "\x00", "<|instruction|>", "#", "\ufffd", "5 miles ", "\u200b", "\u200eا", "(", "note: ", "drei "),
 ]
 
 
