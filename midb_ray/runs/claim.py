@@ -138,7 +138,7 @@ def _machine() -> str:
     """The kernel and the network within which a bound socket is seen; unique where that cannot be known."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/net')}"
+        return f"{boot} {Path('/proc/self/ns/net').readlink()}"
     except OSError:
         return secrets.token_hex(16)
 

@@ -24,8 +24,8 @@ _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for
 
 @contextmanager
 def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
-    """A Ray session for the job; yields whether its cluster is one of our own on this machine. Without `address` and RAY_ADDRESS a local cluster is started, never another's joined;
-    Ray Train wants its `dashboard`, for it asks it for the state of actors.
+    """A Ray session for the job; yields whether its cluster is one of our own on this machine. Without `address` and RAY_ADDRESS
+    a local cluster is started, never another's joined; Ray Train wants its `dashboard`, for it asks it for the state of actors.
 
     Raises `UserError` if the cluster does not answer.
     """

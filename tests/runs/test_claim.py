@@ -99,16 +99,20 @@ def test_a_driver_on_another_machine_counts_while_it_gives_signs_of_life(run: st
         pass
 
 
+def check_for(seconds: float, mine: Claim) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        mine.check()
+        time.sleep(0.02)
+
+
 def test_a_driver_that_was_taken_for_dead_gives_way(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim, "BEAT", 0.05)
     with Claim(run) as mine:
         mine.check()
         elsewhere(run, age=0)
-        deadline = time.monotonic() + 20
         with pytest.raises(UserError, match="process 7 on far"):
-            while time.monotonic() < deadline:
-                mine.check()
-                time.sleep(0.02)
+            check_for(20, mine)
     assert json.loads(storage.read_bytes(record(run)))["token"] == "x"
 
 
