@@ -33,7 +33,7 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    if ray.is_initialized():  # a test session's cluster
+    if ray.is_initialized():  # somebody's own session, in a notebook or a test: used and left open
         yield False
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
