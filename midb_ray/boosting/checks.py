@@ -25,8 +25,9 @@ _QUOTED: Final = 2_000  # characters of an input that is looked for in the instr
 
 class Change(NamedTuple):
     """What a booster wants to make of a pair. `raw` has no input where there was but a note that there is none; `sections`
-    are the raw and the revised text of each section that differs, `before` and `after` the same joined. `fresh` are the revised
-    sections from the first character that differs to the last, and one on either side."""
+    are the raw and the revised text of each section that differs, `before` and `after` the same joined. `stretches` are the same
+    sections from the first word that differs to the last, and one on either side: what has no space in it is lost or added there
+    or nowhere. `fresh` are the revised sections from the first character that differs to the last, and one on either side."""
 
     raw: Text
     revised: Text
@@ -34,6 +35,7 @@ class Change(NamedTuple):
     sections: list[tuple[str, str]]
     before: str
     after: str
+    stretches: list[tuple[str, str]]
     fresh: list[str]
 
 
@@ -43,8 +45,11 @@ def change(raw: Text, revised: Text, locale: Locale | None) -> Change:
         if notes.says_no_input(raw.input) and not notes.says_no_input(revised.input):
             raw = raw._replace(input="")
     sections = [section for section in zip(raw, revised, strict=True) if section[0] != section[1]]
-    before, after = map("\n".join, zip(*sections, strict=True)) if sections else ("", "")
-    return Change(raw, revised, locale, sections, before, after, [_fresh(*section) for section in sections])
+    if not sections:
+        return Change(raw, revised, locale, [], "", "", [], [])
+    before, after = map("\n".join, zip(*sections, strict=True))
+    stretches, fresh = zip(*(_differing(*section) for section in sections), strict=True)
+    return Change(raw, revised, locale, sections, before, after, list(stretches), list(fresh))
 
 
 def empty(change: Change, _: GuardSettings) -> bool:
@@ -134,8 +139,9 @@ def lost_number(change: Change, settings: GuardSettings) -> bool:
     raw, revised = change.raw, change.revised
     if raw[:2] != revised[:2] and numbers.lost("\n".join(raw[:2]), "\n".join(revised[:2]), change.locale):
         return True
-    kept = numbers.kept_share(raw.response, revised.response, settings.numbers_few)
-    return kept < settings.numbers_share
+    if raw.response == revised.response or not numbers.has_digit(change.stretches[-1][0]):
+        return False
+    return numbers.kept_share(raw.response, revised.response, settings.numbers_few) < settings.numbers_share
 
 
 def lost_url(change: Change, _: GuardSettings) -> bool:
@@ -172,7 +178,7 @@ def lost_placeholder(change: Change, _: GuardSettings) -> bool:
     if (asked, given) != (asks, gives) and any(map(structure.has_blank, (asked, given))):
         if not any(map(structure.has_blank, (asks, gives))):
             return True
-    had = structure.placeholders(change.before)
+    had = structure.placeholders(_joined(change.stretches, 0) if "{{" not in change.before else change.before)
     if not had or had <= (has := structure.placeholders("\n".join(change.revised))):
         return False
     wanted = structure.placeholders(asked) | structure.placeholders(given)
@@ -182,8 +188,12 @@ def lost_placeholder(change: Change, _: GuardSettings) -> bool:
 def lost_list(change: Change, settings: GuardSettings) -> bool:
     """A list may change its bullets or become lines, but not a paragraph; and it may have as many items as are asked for."""
     for before, after in change.sections:
-        if before.count("\n") >= 2 and (had := structure.items(before)) >= 3:
-            items, lines = structure.items(after), structure.lines(after)
+        if (breaks := before.count("\n")) < 2 or (lines := structure.lines(after)) >= settings.list_share * (
+            breaks + 1
+        ):
+            continue
+        if (had := structure.items(before)) >= 3:
+            items = structure.items(after)
             if max(items, lines) < settings.list_share * had and not {items, lines} & _asked(change):
                 return True
     return False
@@ -212,10 +222,32 @@ def _commented(change: Change) -> bool:
     return False
 
 
-def _fresh(before: str, after: str) -> str:
+def _differing(before: str, after: str) -> tuple[tuple[str, str], str]:
+    """The stretches and the fresh text of one section; see `Change`."""
     same = int(Prefix.similarity(before, after))
     rest = min(int(Postfix.similarity(before, after)), min(len(before), len(after)) - same)
-    return after[max(same - 1, 0) : len(after) - rest + 1]
+    begin, end = _words_back(before, same), _words_on(before, len(before) - rest)
+    shift = len(after) - len(before)
+    return (before[begin:end], after[begin : end + shift]), after[max(same - 1, 0) : len(after) - rest + 1]
+
+
+def _words_back(text: str, place: int) -> int:
+    """Where the word before the word at `place` begins."""
+    for _ in range(2):
+        place = max(text.rfind(" ", 0, place), text.rfind("\n", 0, place), 0)
+    return place
+
+
+def _words_on(text: str, place: int) -> int:
+    """Where the word behind the word at `place` ends."""
+    for _ in range(2):
+        ends = [end for end in (text.find(" ", place), text.find("\n", place)) if end >= 0]
+        place = min(ends, default=len(text) - 1) + 1
+    return place
+
+
+def _joined(stretches: list[tuple[str, str]], side: int) -> str:
+    return "\n".join(stretch[side] for stretch in stretches)
 
 
 def _language(change: Change) -> str:
@@ -237,7 +269,7 @@ def _asked(change: Change) -> set[int]:
 
 def _added(find: Callable[[str], set[str]], change: Change) -> bool:
     """Whether the change brought something that `find` finds and that stands nowhere in the raw pair, an example domain aside."""
-    found = find(change.after)
+    found = find(_joined(change.stretches, 1))
     if not found or not (found := found - find("\n".join(change.raw))):
         return False
     raw = "\n".join(change.raw).casefold()  # where words follow without a space, a link looks longer than it is
@@ -245,5 +277,5 @@ def _added(find: Callable[[str], set[str]], change: Change) -> bool:
 
 
 def _lost(find: Callable[[str], set[str]], change: Change) -> bool:
-    had = find(change.before)
+    had = find(_joined(change.stretches, 0))
     return bool(had) and not had <= find("\n".join(change.revised))

@@ -17,7 +17,7 @@ from midb_ray.boosting.straying import Straying
 from midb_ray.config import Settings
 from midb_ray.engines.base import Finish
 from midb_ray.locales import Locales
-from midb_ray.pairs import Decision, Pair, Text
+from midb_ray.pairs import Decision, Text
 from midb_ray.signals.distance import distance
 
 
@@ -136,9 +136,9 @@ class Guard:
         }
         self._checks = [(reason, fails) for reason, (on, fails) in table.items() if on]
 
-    def judge(self, pair: Pair, answer: str, finish: Finish) -> Verdict:
-        """The verdict on `answer`, which ended with `finish`. Never raises, whatever the texts are."""
-        raw = Text(pair.instruction, pair.input, pair.response)
+    def judge(self, raw: Text, language: str, answer: str, finish: Finish) -> Verdict:
+        """The verdict on `answer`, which ended with `finish`, to the pair `raw` in `language`. Never raises, whatever the texts
+        are."""
         reasons = ["truncated"] if finish == "length" else ["engine_error"] if finish == "error" else []
         if "\r" in answer and not any("\r" in text for text in raw):
             answer = answer.replace("\r\n", "\n")  # line ends are no part of what a booster revises
@@ -149,7 +149,7 @@ class Guard:
         revised = Text(*map(_trimmed, raw, parsed))
         if revised == raw and finish != "error":
             return Verdict("unchanged", (), raw, 0)
-        change = checks.change(raw, revised, self._locales.find(pair.language))
+        change = checks.change(raw, revised, self._locales.find(language))
         reasons += [reason for reason, fails in self._checks if fails(change, self._settings)]
         if reasons:
             return Verdict("kept_original", _ordered(reasons), raw, 0)

@@ -132,7 +132,9 @@ def _nothing(file: inputs.InputFile) -> shards.Shard:
 
 
 def _commit_nothing(run: folder.RunFolder, work: BoostWork) -> None:
-    pairs, dead_letters, figures = work.finish(Flight(0, PAIR_SCHEMA.empty_table(), DEAD_LETTER_SCHEMA.empty_table(), []), [])
+    pairs, dead_letters, figures = work.finish(
+        Flight(0, PAIR_SCHEMA.empty_table(), DEAD_LETTER_SCHEMA.empty_table(), []), []
+    )
     commit.commit(run.uri, 0, run.digest, pairs, dead_letters, figures)
 
 

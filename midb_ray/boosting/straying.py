@@ -31,9 +31,7 @@ class Straying:
         if change.locale is None or self._script_share is None:
             return False
         ends = (after[: language.SAMPLE] + after[-language.SAMPLE :] for _, after in change.sections)
-        counts = script.letters("".join(ends))
-        foreign = sum(counts.values()) - sum(counts.get(name, 0) for name in change.locale.scripts)
-        if foreign < language.FEW_WORDS * (1 - self._script_share):
+        if script.foreign("".join(ends), change.locale.scripts) < language.FEW_WORDS * (1 - self._script_share):
             return False  # they cannot be too many at any end
         return self._strays(change, change.locale, self._foreign_script)
 

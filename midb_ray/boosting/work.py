@@ -102,7 +102,7 @@ def _verdict(guard: Guard, raw: Text, language: str, request: Request | None, co
     if completion.finish == "error":
         reason = ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error"
         return Verdict("kept_original", (reason,), raw, 0)
-    return guard.judge(Pair("", None, None, language, *raw), completion.text, completion.finish)
+    return guard.judge(raw, language, completion.text, completion.finish)
 
 
 def _output(

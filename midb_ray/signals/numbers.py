@@ -43,6 +43,11 @@ def numbers(text: str) -> list[Number]:
     return [_number(match) for match in _NUMBER.findall(text)]
 
 
+def has_digit(text: str) -> bool:
+    """Whether a digit of any script stands in `text`."""
+    return _DIGITS.search(text) is not None
+
+
 def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
     """The numbers of `before` that stand in no form in `after`, as they are written in `before`. `locale` allows its units."""
     before, after = structure.without_markers(structure.prose(before)), structure.prose(after)

@@ -32,6 +32,14 @@ def letters(text: str) -> dict[str, int]:
         return _counted(text)
 
 
+def foreign(text: str, scripts: tuple[str, ...]) -> int:
+    """Letters in `text` that are of other scripts than `scripts`, weighted and counted as in `letters`."""
+    if "Latin" in scripts and text.isascii():
+        return 0
+    codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype="<u2")
+    return int(_weights(scripts)[codes].sum(dtype=np.int64))
+
+
 def share(counts: Mapping[str, int], scripts: Iterable[str]) -> float:
     """The share of `letters` that belongs to `scripts`, 0 to 1; 0 where there are no letters at all."""
     total = sum(counts.values())
@@ -42,6 +50,14 @@ def _counted(text: str) -> dict[str, int]:
     codes = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype="<u2")
     counts = np.bincount(_script_of()[codes], minlength=len(SCRIPTS) + 1).tolist()
     return {script: count * WEIGHTS.get(script, 1) for script, count in zip(SCRIPTS, counts, strict=False) if count}
+
+
+@lru_cache(maxsize=64)
+def _weights(known: tuple[str, ...]) -> np.ndarray[Any, Any]:
+    """For every UTF-16 code unit its weight if it is a letter of none of the `known` scripts, else 0."""
+    weights = [0 if name in known else WEIGHTS.get(name, 1) for name in SCRIPTS]
+    table: np.ndarray[Any, Any] = np.array([*weights, 0], dtype=np.uint8)[_script_of()]
+    return table
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from midb_ray.boosting.guard import Guard, GuardSettings
 from midb_ray.boosting.reasons import REASONS
 from midb_ray.engines.base import Finish
 from midb_ray.locales import load_locales
-from midb_ray.pairs import Pair, Text
+from midb_ray.pairs import Text
 from midb_ray.prompts import serialise
 from midb_ray.signals.distance import distance
 
@@ -31,12 +31,8 @@ ENGLISH = "Heat the water to 80 degrees and pour it over the leaves. Let the tea
 THAI = "ต้มน้ำให้ได้ 80 องศาแล้วเทลงบนใบชา ทิ้งไว้ 2 นาที จากนั้นนำที่กรองออก"
 
 
-def pair(text: Text, language: str = "de") -> Pair:
-    return Pair("corpus.jsonl:1", "7", None, language, *text)
-
-
 def reasons(raw: Text, revised: Text, language: str = "de", guard: Guard = GUARD) -> tuple[str, ...]:
-    verdict = guard.judge(pair(raw, language), serialise(revised), "stop")
+    verdict = guard.judge(raw, language, serialise(revised), "stop")
     assert verdict.text == (revised if verdict.decision == "boosted" else raw)
     assert (verdict.decision == "kept_original") == bool(verdict.reasons)
     return verdict.reasons
@@ -48,7 +44,7 @@ def with_response(response: str, raw: Text = GERMAN) -> Text:
 
 def test_a_good_revision_is_boosted_with_its_distance() -> None:
     revised = with_response(REVISED)
-    verdict = GUARD.judge(pair(GERMAN), serialise(revised), "stop")
+    verdict = GUARD.judge(GERMAN, "de", serialise(revised), "stop")
     assert verdict == ("boosted", (), revised, distance(GERMAN, revised))
     assert verdict.distance > 0
 
@@ -56,13 +52,13 @@ def test_a_good_revision_is_boosted_with_its_distance() -> None:
 def test_an_answer_that_differs_in_outer_white_space_only_is_unchanged() -> None:
     raw = GERMAN._replace(response=GERMAN.response + "\n")
     answer = serialise(Text(f" {raw.instruction}", f"{raw.input}\n", f"\n{raw.response} "))
-    assert GUARD.judge(pair(raw), answer, "stop") == ("unchanged", (), raw, 0)
+    assert GUARD.judge(raw, "de", answer, "stop") == ("unchanged", (), raw, 0)
 
 
 def test_outer_white_space_of_a_revised_section_goes_and_indentation_stays() -> None:
-    assert GUARD.judge(pair(GERMAN), serialise(with_response(f"\n{REVISED} \n")), "stop").text.response == REVISED
+    assert GUARD.judge(GERMAN, "de", serialise(with_response(f"\n{REVISED} \n")), "stop").text.response == REVISED
     raw = GERMAN._replace(input="    x = 1\n    y = 2")
-    verdict = GUARD.judge(pair(raw), serialise(raw._replace(input="    x = 1\n    y = 2  # zwei\n")), "stop")
+    verdict = GUARD.judge(raw, "de", serialise(raw._replace(input="    x = 1\n    y = 2  # zwei\n")), "stop")
     assert verdict.text.input == "    x = 1\n    y = 2  # zwei"
 
 
@@ -78,7 +74,7 @@ def test_outer_white_space_of_a_revised_section_goes_and_indentation_stays() -> 
     ],
 )
 def test_answers_that_are_no_whole_pair(answer: str, finish: Finish, expected: tuple[str, ...]) -> None:
-    assert GUARD.judge(pair(GERMAN), answer, finish) == ("kept_original", expected, GERMAN, 0)
+    assert GUARD.judge(GERMAN, "de", answer, finish) == ("kept_original", expected, GERMAN, 0)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +271,7 @@ ANY = st.text(max_size=80) | st.text(
 def test_any_answer_gets_a_verdict_and_a_kept_pair_is_the_same(
     raw: Text, answer: str, finish: Finish, language: str
 ) -> None:
-    verdict = GUARD.judge(pair(raw, language), answer, finish)
+    verdict = GUARD.judge(raw, language, answer, finish)
     assert verdict.decision == "kept_original"
     assert verdict.text == raw
     assert set(verdict.reasons) <= set(REASONS)
@@ -284,7 +280,7 @@ def test_any_answer_gets_a_verdict_and_a_kept_pair_is_the_same(
 @settings(max_examples=300, deadline=None)
 @given(st.builds(Text, ANY, ANY, ANY), st.builds(Text, ANY, ANY, ANY), st.sampled_from(["de", "th", "en"]))
 def test_any_pair_gets_a_verdict(raw: Text, revised: Text, language: str) -> None:
-    verdict = GUARD.judge(pair(raw, language), serialise(revised), "stop")
+    verdict = GUARD.judge(raw, language, serialise(revised), "stop")
     if verdict.decision == "boosted":
         assert list(map(str.strip, verdict.text)) == list(map(str.strip, revised))
         assert verdict.distance == distance(raw, verdict.text)
@@ -345,7 +341,7 @@ def test_long_hostile_text_is_judged_in_linear_time(unit: str) -> None:
         (Text(f"Do it {long}", "", "fine"), Text("Do that", "", "all fine")),
         (Text("Do.", long, "yes"), Text("Do!", f"{long[:-3]}7", "yes, yes")),
     ):
-        verdict = GUARD.judge(pair(raw, "ja"), serialise(revised), "stop")  # quadratic work would take minutes
+        verdict = GUARD.judge(raw, "ja", serialise(revised), "stop")  # quadratic work would take minutes
         assert verdict.decision == "boosted" or verdict.text == raw
 
 

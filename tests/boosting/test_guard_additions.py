@@ -8,7 +8,7 @@ import pytest
 
 from midb_ray.boosting.guard import Guard, GuardSettings
 from midb_ray.locales import load_locales
-from midb_ray.pairs import Pair, Text
+from midb_ray.pairs import Text
 from midb_ray.prompts import serialise
 
 LOCALES = load_locales()
@@ -23,7 +23,7 @@ REVISED = "Erhitze das Wasser auf 80 Grad und gieße es über die Blätter. Lass
 
 
 def reasons(raw: Text, revised: Text, language: str = "de", guard: Guard = GUARD) -> tuple[str, ...]:
-    verdict = guard.judge(Pair("corpus.jsonl:1", None, None, language, *raw), serialise(revised), "stop")
+    verdict = guard.judge(raw, language, serialise(revised), "stop")
     assert verdict.text == (revised if verdict.decision == "boosted" else raw)
     return verdict.reasons
 
@@ -148,10 +148,9 @@ def test_a_list_may_have_as_many_items_as_are_asked_for(asked: str) -> None:
 
 def test_line_ends_of_windows_are_no_change() -> None:
     raw = answering(RAW.response.replace(". ", ".\n"))
-    pair = Pair("corpus.jsonl:1", None, None, "de", *raw)
-    assert GUARD.judge(pair, serialise(raw).replace("\n", "\r\n"), "stop") == ("unchanged", (), raw, 0)
+    assert GUARD.judge(raw, "de", serialise(raw).replace("\n", "\r\n"), "stop") == ("unchanged", (), raw, 0)
     revised = answering(REVISED.replace(". ", ".\n"))
-    verdict = GUARD.judge(pair, serialise(revised).replace("\n", "\r\n"), "stop")
+    verdict = GUARD.judge(raw, "de", serialise(revised).replace("\n", "\r\n"), "stop")
     assert (verdict.decision, verdict.text) == ("boosted", revised)
 
 
