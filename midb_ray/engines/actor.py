@@ -21,7 +21,7 @@ import pyarrow as pa
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.flight import Flight, unpack
 from midb_ray.errors import UserError
-from midb_ray.runs import attempts, commit, folder, storage
+from midb_ray.runs import attempts, commit, folder, memory, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
@@ -133,7 +133,7 @@ class EngineActor:
         pairs, dead_letters, figures = self._work.finish(flight, completions)
         figures.engine_seconds = seconds
         commit.commit(self._run.uri, flight.shard, self._run.digest, pairs, dead_letters, figures)
-        pa.default_memory_pool().release_unused()  # or days of shards leave the process with the sum of their peaks
+        memory.give_back()
         return figures
 
 

@@ -25,7 +25,7 @@ from ray.data.datasource import Datasource, ReadTask
 from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
-from midb_ray.runs import storage
+from midb_ray.runs import memory, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
@@ -123,3 +123,5 @@ def _prepared(prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
         return refusal(shard.shard, error)
     except OSError as error:
         return refusal(shard.shard, storage.explain(error, shard.uri, "read"))
+    finally:
+        memory.give_back()

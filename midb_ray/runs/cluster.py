@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from midb_ray.errors import UserError
-from midb_ray.runs import storage
+from midb_ray.runs import memory, storage
 
 logger = logging.getLogger("midb_ray")
 
@@ -37,11 +37,13 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
         yield False
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
-    options = (
-        {"num_cpus": max(os.cpu_count() or 1, _LOCAL_CPUS), "include_dashboard": dashboard, "dashboard_port": 0}
-        if target == "local"
-        else {}
-    )
+    variables = memory.environment()
+    if target == "local":
+        os.environ.update(variables)  # all that is started here inherits them
+        cpus = max(os.cpu_count() or 1, _LOCAL_CPUS)
+        options: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": dashboard, "dashboard_port": 0}
+    else:
+        options = {"runtime_env": {"env_vars": variables}}
     try:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
