@@ -6,50 +6,17 @@ A check looks at the sections that changed, and what was wrong with the raw pair
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 from rapidfuzz import fuzz
-from rapidfuzz.distance import Postfix, Prefix
 
-from midb_ray.locales import Locale
-from midb_ray.pairs import Text
-from midb_ray.signals import characters, markers, notes, number_words, numbers, overlap, remarks, structure
+from midb_ray.boosting.change import Change
+from midb_ray.boosting.guard_settings import GuardSettings
+from midb_ray.signals import characters, markers, number_words, numbers, overlap, remarks, structure
 from midb_ray.signals.repetition import PIECE, repetition
-
-if TYPE_CHECKING:
-    from midb_ray.boosting.guard import GuardSettings
 
 _ALIKE: Final = 60  # per cent of two instructions; so alike they need no closer look
 _QUOTED: Final = 2_000  # characters of an input that is looked for in the instruction
-
-
-class Change(NamedTuple):
-    """What a booster wants to make of a pair. `raw` has no input where there was but a note that there is none; `sections`
-    are the raw and the revised text of each section that differs, `before` and `after` the same joined. `stretches` are the same
-    sections from the first word that differs to the last, and one on either side: what has no space in it is lost or added there
-    or nowhere. `fresh` are the revised sections from the first character that differs to the last, and one on either side."""
-
-    raw: Text
-    revised: Text
-    locale: Locale | None
-    sections: list[tuple[str, str]]
-    before: str
-    after: str
-    stretches: list[tuple[str, str]]
-    fresh: list[str]
-
-
-def change(raw: Text, revised: Text, locale: Locale | None) -> Change:
-    """The change from `raw` to `revised`; `locale` is None where nobody knows the pair's language."""
-    if raw.input and raw.input != revised.input:
-        if notes.says_no_input(raw.input) and not notes.says_no_input(revised.input):
-            raw = raw._replace(input="")
-    sections = [section for section in zip(raw, revised, strict=True) if section[0] != section[1]]
-    if not sections:
-        return Change(raw, revised, locale, [], "", "", [], [])
-    before, after = map("\n".join, zip(*sections, strict=True))
-    stretches, fresh = zip(*(_differing(*section) for section in sections), strict=True)
-    return Change(raw, revised, locale, sections, before, after, list(stretches), list(fresh))
 
 
 def empty(change: Change, _: GuardSettings) -> bool:
@@ -178,7 +145,7 @@ def lost_placeholder(change: Change, _: GuardSettings) -> bool:
     if (asked, given) != (asks, gives) and any(map(structure.has_blank, (asked, given))):
         if not any(map(structure.has_blank, (asks, gives))):
             return True
-    had = structure.placeholders(_joined(change.stretches, 0) if "{{" not in change.before else change.before)
+    had = structure.placeholders(change.old if "{{" not in change.before else change.before)
     if not had or had <= (has := structure.placeholders("\n".join(change.revised))):
         return False
     wanted = structure.placeholders(asked) | structure.placeholders(given)
@@ -222,34 +189,6 @@ def _commented(change: Change) -> bool:
     return False
 
 
-def _differing(before: str, after: str) -> tuple[tuple[str, str], str]:
-    """The stretches and the fresh text of one section; see `Change`."""
-    same = int(Prefix.similarity(before, after))
-    rest = min(int(Postfix.similarity(before, after)), min(len(before), len(after)) - same)
-    begin, end = _words_back(before, same), _words_on(before, len(before) - rest)
-    shift = len(after) - len(before)
-    return (before[begin:end], after[begin : end + shift]), after[max(same - 1, 0) : len(after) - rest + 1]
-
-
-def _words_back(text: str, place: int) -> int:
-    """Where the word before the word at `place` begins."""
-    for _ in range(2):
-        place = max(text.rfind(" ", 0, place), text.rfind("\n", 0, place), 0)
-    return place
-
-
-def _words_on(text: str, place: int) -> int:
-    """Where the word behind the word at `place` ends."""
-    for _ in range(2):
-        ends = [end for end in (text.find(" ", place), text.find("\n", place)) if end >= 0]
-        place = min(ends, default=len(text) - 1) + 1
-    return place
-
-
-def _joined(stretches: list[tuple[str, str]], side: int) -> str:
-    return "\n".join(stretch[side] for stretch in stretches)
-
-
 def _language(change: Change) -> str:
     return change.locale.language if change.locale else ""
 
@@ -269,7 +208,7 @@ def _asked(change: Change) -> set[int]:
 
 def _added(find: Callable[[str], set[str]], change: Change) -> bool:
     """Whether the change brought something that `find` finds and that stands nowhere in the raw pair, an example domain aside."""
-    found = find(_joined(change.stretches, 1))
+    found = find(change.new)
     if not found or not (found := found - find("\n".join(change.raw))):
         return False
     raw = "\n".join(change.raw).casefold()  # where words follow without a space, a link looks longer than it is
@@ -277,5 +216,5 @@ def _added(find: Callable[[str], set[str]], change: Change) -> bool:
 
 
 def _lost(find: Callable[[str], set[str]], change: Change) -> bool:
-    had = find(_joined(change.stretches, 0))
+    had = find(change.old)
     return bool(had) and not had <= find("\n".join(change.revised))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pydantic
 
 from midb_ray import prompts
-from midb_ray.boosting.guard import GuardSettings
+from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.config import Settings
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.settings import EngineSettings

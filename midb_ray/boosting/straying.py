@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from midb_ray.boosting.checks import Change
+from midb_ray.boosting.change import Change
 from midb_ray.locales import Locale, Locales
 from midb_ray.signals import language, script, structure
 

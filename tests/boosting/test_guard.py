@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midb_ray.boosting.guard import Guard, GuardSettings
+from midb_ray.boosting.guard import Guard
+from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.boosting.reasons import REASONS
 from midb_ray.engines.base import Finish
 from midb_ray.locales import load_locales

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from midb_ray.boosting.guard import Guard, GuardSettings
+from midb_ray.boosting.guard import Guard
+from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.locales import load_locales
 from midb_ray.pairs import Text
 from midb_ray.prompts import serialise

@@ -5,13 +5,24 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midb_ray.boosting import checks
+from midb_ray.boosting.change import change
 from midb_ray.pairs import Text
 from midb_ray.signals import structure
 
 WORDS = st.sampled_from(
     [
-        *("Tee", "und", "Wasser.", "{name}", "%s", "<ort>", "a@b.example", "me@there.org,", "https://a.org/x", "(www.b.org)."),
+        *(
+            "Tee",
+            "und",
+            "Wasser.",
+            "{name}",
+            "%s",
+            "<ort>",
+            "a@b.example",
+            "me@there.org,",
+            "https://a.org/x",
+            "(www.b.org).",
+        ),
         *("12", "1 000", "3,5", "\n", "\n\n", "- eins", "お茶を飲む", "{", "}", "@", "http://", "%", "x{name}y"),
     ]
 )
@@ -30,10 +41,10 @@ def edits(draw: st.DrawFn) -> tuple[str, str]:
 @given(edits())
 def test_what_is_lost_or_added_is_found_in_the_words_that_differ(edit: tuple[str, str]) -> None:
     before, after = edit
-    change = checks.change(Text("Frage", "", before), Text("Frage", "", after), None)
+    made = change(Text("Frage", "", before), Text("Frage", "", after), None)
     for find in (structure.urls, structure.emails, structure.placeholders):
         lost, added = find(before) - find(after), find(after) - find(before)
-        old, new = change.stretches[0] if change.stretches else ("", "")
+        old, new = made.stretches[0] if made.stretches else ("", "")
         assert lost <= find(old)
         assert added <= find(new)
 
@@ -43,8 +54,8 @@ def test_stretches_and_fresh_text_hold_the_whole_difference(edit: tuple[str, str
     before, after = edit
     if before == after:
         return
-    change = checks.change(Text("", "", before), Text("", "", after), None)
-    ((old, new),), (fresh,) = change.stretches, change.fresh
+    made = change(Text("", "", before), Text("", "", after), None)
+    ((old, new),), (fresh,) = made.stretches, made.fresh
     begin = before.index(old) if old else 0
     assert any(
         before[:start] + new + before[start + len(old) :] == after for start in range(begin, len(before) - len(old) + 1)
