@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midb_ray.errors import UserError
+from midb_ray.runs import storage
 from midb_ray.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     import torch
+
+_RUST_OSERROR = re.compile(r"\(os error \d+\)")
 
 CARD = """---
 library_name: transformers
@@ -27,6 +33,19 @@ A model that rewrites instruction pairs, trained with midb_ray {version}.
   ZeRO stage {zero_stage}, {workers} worker(s), seed {seed}
 - Loss per answer token at the end: {loss:.4f} (on the training data); {seconds:.0f} seconds
 """
+
+
+@contextlib.contextmanager
+def writing(output: str | Path) -> Iterator[None]:
+    """Failures of the file system within the block as a `UserError` about the booster in `output`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # safetensors and tokenizers, written in Rust, have no OSError
+        if not isinstance(error, OSError) and not _RUST_OSERROR.search(str(error)):
+            raise
+        raise storage.explain(error, str(output), "write the booster") from error
 
 
 def write_model(target: str, start: str, revision: str | None, weights: dict[str, torch.Tensor]) -> None:

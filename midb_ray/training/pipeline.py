@@ -10,12 +10,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 import midb_ray
+from midb_ray.engines import settings as engines
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
 from midb_ray.pairs import Revision
-from midb_ray.runs import cluster, inputs
+from midb_ray.runs import cluster, inputs, storage
 from midb_ray.training import examples, export, model, revisions
 from midb_ray.training.settings import TrainSettings
 from midb_ray.training.worker import train_worker
@@ -31,34 +34,57 @@ def train(settings: TrainSettings) -> Path:
 
     Raises `UserError` for what the user can mend.
     """
-    output = Path(settings.output).absolute()
+    output = _place(settings.output)
+    settings = _pinned(settings)
     made_of = _fingerprint(settings)
     if _is_finished(output, made_of):
         logger.info("The booster in %s is finished; nothing to do.", output)
         return output
     locales = load_locales(settings.locales)
     found = revisions.read(settings.revisions, locales)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-        task, facts = _prepare(settings, found, locales, Path(scratch))
+    with export.writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent)
+    with folder as scratch:
+        with export.writing(output):
+            task, facts = _prepare(settings, found, locales, output, Path(scratch))
         with cluster.connected(settings.address, dashboard=True):
             _fit(settings, task, scratch)
-        facts.update(json.loads(Path(task["measured"]).read_text()))
-        export.write_card(task["target"], settings, facts)
-        export.verify(task["target"])
-        record = {"made_of": made_of, "settings": settings.model_dump(mode="json"), **facts}
-        (Path(task["target"]) / _RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1))
-        Path(task["target"]).rename(output)
+        with export.writing(output):
+            facts.update(json.loads(Path(task["measured"]).read_text()))
+            export.write_card(task["target"], settings, facts)
+            export.verify(task["target"])
+            record = {"made_of": made_of, "settings": settings.model_dump(mode="json"), **facts}
+            (Path(task["target"]) / _RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1))
+            Path(task["target"]).rename(output)
     logger.info(
         "Booster: %s (loss %.4f after %d steps, %.0f s)", output, facts["loss"], facts["steps"], facts["seconds"]
     )
     return output
 
 
+def _place(output: str) -> Path:
+    """Where the booster goes. Raises `UserError` for what is no path."""
+    if not storage.is_local(output):
+        raise UserError(f"The output {output} is no path; the train job writes to a folder that every node sees.")
+    cluster.refuse_lost(output)
+    return Path(storage.absolute(output))
+
+
+def _pinned(settings: TrainSettings) -> TrainSettings:
+    """The same settings for workers elsewhere and jobs later: see `engines.settings.pinned`. Raises `UserError` for a start
+    model that could not be used."""
+    if settings.model is None:
+        return settings
+    start = engines.EngineSettings(model=settings.model, revision=settings.revision)
+    start = engines.pinned(start, engines.check(start))
+    return settings.model_copy(update={"model": start.model, "revision": start.revision})
+
+
 def _prepare(
-    settings: TrainSettings, found: list[Revision], locales: Locales, scratch: Path
+    settings: TrainSettings, found: list[Revision], locales: Locales, output: Path, scratch: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the workers need, and what the card says of it."""
+    """What the workers need, and what the card says of it. Raises OSError."""
     rendered = examples.texts(found, locales, settings.template, settings.unchanged_share, settings.seed)
     if settings.model is None:
         start = str(scratch / "start")
@@ -87,6 +113,7 @@ def _prepare(
         "model": start,
         "examples": [(example.ids, example.answer) for example in encoded],
         "steps": steps,
+        "output": str(output),
         "target": str(scratch / "booster"),
         "measured": str(scratch / "measured.json"),
     }
@@ -115,21 +142,40 @@ def _fit(settings: TrainSettings, task: dict[str, Any], scratch: str) -> None:
     try:
         result = trainer.fit()
     except Exception as error:
-        raise cluster.original(error) from error
+        raise _original(error) from error
     if result.error is not None:
-        raise cluster.original(result.error)
+        raise _original(result.error)
+
+
+def _original(error: BaseException) -> BaseException:
+    """What a worker raised, if it was a `UserError`; else the error itself. Ray Train keeps workers' errors in a list."""
+    found = [cluster.original(failure) for failure in getattr(error, "worker_failures", {}).values()]
+    return next((failure for failure in found if isinstance(failure, UserError)), cluster.original(error))
 
 
 def _fingerprint(settings: TrainSettings) -> dict[str, Any]:
-    files = {Path(file.name).name: file.size for file in inputs.find(settings.revisions)}
+    """What the booster depends on, files by their content. Raises `UserError` for files that cannot be read."""
     chosen = {
         key: value for key, value in settings.model_dump(mode="json").items() if key not in (*_PLACES, "revisions")
     }
-    return {**chosen, "revisions": files}
+    if settings.locales is not None:
+        chosen["locales"] = _content(settings.locales, settings.locales)
+    return {
+        **chosen,
+        "revisions": {file.name: _content(file.name, file.uri) for file in inputs.find(settings.revisions)},
+    }
+
+
+def _content(name: str, uri: str) -> str:
+    try:
+        content = storage.read_bytes(uri)
+    except OSError as error:
+        raise storage.explain(error, name, "read") from None
+    return f"{len(content)}:{xxhash.xxh3_128_hexdigest(content)}"
 
 
 def _is_finished(output: Path, made_of: dict[str, Any]) -> bool:
-    if not output.exists():
+    if not os.path.lexists(output):
         return False
     try:
         before = json.loads((output / _RECORD).read_text())["made_of"]

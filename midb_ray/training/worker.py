@@ -58,7 +58,8 @@ def train_worker(task: dict[str, Any]) -> None:
     weights = stepper.weights()
     seconds = time.monotonic() - started
     if rank == 0:
-        export.write_model(task["target"], task["model"], settings.revision, weights)
         measured = {"loss": sum(losses[-20:]) / len(losses[-20:]), "seconds": seconds, "steps": steps}
-        Path(task["measured"]).write_text(json.dumps(measured))
+        with export.writing(task["output"]):
+            export.write_model(task["target"], task["model"], settings.revision, weights)
+            Path(task["measured"]).write_text(json.dumps(measured))
     ray.train.report({})  # every rank reports, or the others wait for it
