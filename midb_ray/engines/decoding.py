@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from transformers.generation import TopPLogitsWarper
 
 from midb_ray.engines.base import Finish, Request
+from midb_ray.engines.form import Form, RowForm
 
 
 class Sampling(NamedTuple):
@@ -28,12 +29,17 @@ class Sampling(NamedTuple):
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def decode(
-    model: Any, requests: Sequence[Request], end: Collection[int], sampling: Sampling, abandoned: Callable[[], bool]
+    model: Any,
+    requests: Sequence[Request],
+    end: Collection[int],
+    sampling: Sampling,
+    abandoned: Callable[[], bool],
+    form: Form | None = None,
 ) -> list[tuple[list[int], Finish]]:
     """New token ids of each request without the end token, and why they ended there.
 
     `end` are the ids that end an answer. `abandoned` is asked before every token; when it says yes, generation stops and
-    the answers mean nothing. Raises whatever the model raises.
+    the answers mean nothing. With a `form` answers are held to it. Raises whatever the model raises.
     """
     prompts = [torch.as_tensor(request.ids, dtype=torch.long) for request in requests]
     width = max(len(prompt) for prompt in prompts)
@@ -43,6 +49,9 @@ def decode(
         ids[row, width - len(prompt) :] = prompt
         mask[row, width - len(prompt) :] = 1
     limits = [request.limit for request in requests]
+    processors: list[LogitsProcessor] = [RowForm(form, prompts)] if form is not None else []
+    if sampling.temperature > 0:  # after the form, so that top_p counts the tokens that can stand
+        processors.append(RowNoise(sampling, prompts, model.device))
     output = model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
@@ -50,9 +59,7 @@ def decode(
             max_new_tokens=max(limits), do_sample=False, eos_token_id=sorted(end), pad_token_id=min(end)
         ),
         stopping_criteria=StoppingCriteriaList([RowLimits(width, limits, model.device, abandoned)]),
-        logits_processor=LogitsProcessorList(
-            [RowNoise(sampling, prompts, model.device)] if sampling.temperature > 0 else []
-        ),
+        logits_processor=LogitsProcessorList(processors),
     )
     return [_ended(new, limit, end) for new, limit in zip(output[:, width:].tolist(), limits, strict=True)]
 

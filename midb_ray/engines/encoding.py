@@ -63,6 +63,11 @@ class PromptEncoder:
         """Tokens that every prompt has beside its text."""
         return len(self._before) + len(self._after)
 
+    @property
+    def cue(self) -> int:
+        """Those of them that stand after it."""
+        return len(self._after)
+
     def prompt(self, text: str) -> list[int]:
         """The framed prompt; generation goes on after its last id."""
         return [*self._before, *self.plain(text), *self._after]
@@ -80,6 +85,23 @@ class PromptEncoder:
         """`text` as ids none of which is an added token, whatever the text contains (white space apart: some
         tokenizers have runs of it as added tokens, and it controls nothing)."""
         return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def pieces(self) -> list[str]:
+        """The text that each id adds to a text before it; parts of a character are U+FFFD, ids without a token add nothing."""
+        before = self.plain("a")
+        start = len(self.decode(before))
+        return [text[start:] for text in self._decode_each(before)]
+
+    def first_pieces(self) -> list[str]:
+        """The text of each id where it is the first: SentencePiece tokenizers drop a space there."""
+        return self._decode_each([])
+
+    def _decode_each(self, before: list[int]) -> list[str]:
+        ids = range(max(self._tokenizer.get_vocab().values()) + 1)
+        texts = self._tokenizer.backend_tokenizer.decode_batch(
+            [[*before, token] for token in ids], skip_special_tokens=False
+        )
+        return list(map(str, texts))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids. Control tokens stay visible: the guard must see what a model leaks."""

@@ -50,6 +50,9 @@ class EngineSettings(Settings):
     """Sample from the likeliest tokens that together have this probability."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of sampling; with the prompt it decides an answer, whatever else is in the batch."""
+    guided: bool = False
+    """Hold answers to the form of a pair, for small or weak boosters: markers once and in order, no end before the
+    response, and a response at the latest when instruction and input have 1.5 x their tokens + 64."""
     echo_delay: float = Field(default=0.0, ge=0)
     """Echo only: seconds per request."""
     echo_fail_on: str | None = Field(default=None, min_length=1)
@@ -80,6 +83,13 @@ class EngineSettings(Settings):
         if top_p < 1 and info.data.get("temperature") == 0:
             raise ValueError("it has no effect at temperature 0; set a temperature or leave it at 1")
         return top_p
+
+    @field_validator("guided")
+    @classmethod
+    def _guided_needs_tokens(cls, guided: bool, info: ValidationInfo) -> bool:
+        if guided and info.data.get("kind") == "echo":
+            raise ValueError("the echo engine writes no tokens that could be guided, leave it out")
+        return guided
 
     @field_validator("echo_delay", "echo_fail_on", "echo_crash_on")
     @classmethod
@@ -113,7 +123,7 @@ def identity(settings: EngineSettings) -> dict[str, Any]:
     """
     if settings.model is None:
         return {"kind": settings.kind}
-    names = ["kind", "dtype", "max_new_tokens", "answer_budget", "answer_floor", "temperature"]
+    names = ["kind", "dtype", "max_new_tokens", "answer_budget", "answer_floor", "temperature", "guided"]
     if settings.temperature > 0:
         names += ["top_p", "seed"]
     own = {name: getattr(settings, name) for name in names}

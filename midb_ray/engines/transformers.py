@@ -22,6 +22,7 @@ from midb_ray.engines.base import Completion, EngineError, Request
 from midb_ray.engines.batching import Call, Row, cost, cut
 from midb_ray.engines.decoding import Sampling, decode
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.engines.form import Form
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 
@@ -64,6 +65,7 @@ class TransformersEngine:
         self._end = frozenset([encoder.end, *(own_end if isinstance(own_end, list) else [own_end])]) - {None}
         model.generation_config = GenerationConfig()
         self._model, self._encoder = model, encoder
+        self._form = Form(encoder, self._end) if settings.guided else None
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
         self._budget = settings.batch_tokens
         self._context = models.context_length(model.config)
@@ -182,7 +184,9 @@ class TransformersEngine:
             return self._end_of_service is not None or all(row.call.over for row in rows)
 
         try:
-            answers = decode(self._model, [row.request for row in rows], self._end, self._sampling, abandoned)
+            answers = decode(
+                self._model, [row.request for row in rows], self._end, self._sampling, abandoned, self._form
+            )
             if abandoned():
                 return None
             completions = [Completion(self._encoder.decode(ids), finish, len(ids)) for ids, finish in answers]

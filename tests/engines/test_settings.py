@@ -31,6 +31,7 @@ class Job(Settings):
         ({"kind": "echo", "model": "m"}, "engine.model: the echo engine has no model"),
         ({"kind": "echo", "revision": "main"}, "engine.revision: the echo engine has no model"),
         ({"model": "m", "top_p": 0.9}, "engine.top_p: it has no effect at temperature 0"),
+        ({"kind": "echo", "guided": True}, "engine.guided: the echo engine writes no tokens"),
         ({"model": "m", "echo_delay": 1}, "engine.echo_delay: this belongs to the echo engine"),
         ({"model": "m", "echo_crash_on": "x"}, "engine.echo_crash_on: this belongs to the echo engine"),
         ({"kind": "vlm", "model": "m"}, "engine.kind: input should be 'echo' or 'transformers', found 'vlm'"),
@@ -68,6 +69,7 @@ def test_where_and_how_fast_an_engine_runs_is_not_part_of_its_identity(model_fol
         {"answer_budget": 3},
         {"answer_floor": 0},
         {"temperature": 0.5},
+        {"guided": True},
     ],
 )
 def test_what_changes_an_answer_changes_the_identity(model_folder: Path, change: dict[str, Any]) -> None:
