@@ -1,7 +1,8 @@
 """From a YAML file and a command line to one frozen, validated settings object per job.
 
 Each capability defines its own `Settings` beside its code; the names of its fields are the keys of the YAML file and, with
-dots between levels, the options of the command line. Values of the command line win over the file, the file over defaults.
+dots between levels, the options of the command line. A file may write levels with dots too, and an option may have
+underscores for dashes. Values of the command line win over the file, the file over defaults.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import difflib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
-import yaml
+import pydantic_core
 
+from midb_ray import yaml_file
 from midb_ray.errors import UserError
 
 
@@ -38,6 +39,19 @@ class Settings(pydantic.BaseModel):
             else value
             for key, value in values.items()
         }
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _booleans_are_no_numbers(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """`limit: true` is a mistake; Python, for which True is 1, would take a pilot of one pair."""
+        annotation = _without_none(cls.model_fields[str(info.field_name)].annotation)
+        is_list = typing.get_origin(annotation) is tuple
+        element = typing.get_args(annotation)[0] if is_list else annotation
+        if element in (int, float) and any(
+            isinstance(one, bool) for one in (value if isinstance(value, (list, tuple)) else (value,))
+        ):
+            raise pydantic_core.PydanticKnownError("int_type" if element is int else "float_type")
+        return value
 
 
 S = TypeVar("S", bound=Settings)
@@ -61,18 +75,16 @@ def load(settings: type[S], program: str, arguments: Sequence[str]) -> tuple[S, 
 
 
 def read_yaml(path: str) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty file is an empty mapping. Raises `UserError`."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the configuration {path}: {error.strerror}.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    """The mapping in a YAML file, with levels for the dots in its keys; an empty file is an empty mapping.
+
+    Raises `UserError`, also for a setting that stands there both ways with different values.
+    """
+    values = yaml_file.read(path, "configuration")
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of settings, found {type(values).__name__}.")
-    return values
+    return _nested(values, {}, f"{path}: ")
 
 
 def validate(settings: type[S], values: Mapping[str, Any], path: str | None = None) -> S:
@@ -112,8 +124,9 @@ def _parse(settings: type[Settings], program: str, arguments: Sequence[str]) -> 
         flag = "--" + key.replace("_", "-")
         flags.append(flag)
         parser.add_argument(flag, dest=key, default=argparse.SUPPRESS, help=_help(field), **_shape(field))
+    dashed = [_dashed(argument, flags) for argument in arguments]
     try:
-        known, unknown = parser.parse_known_args(list(arguments))
+        known, unknown = parser.parse_known_args(dashed)
     except argparse.ArgumentError as error:
         raise UserError(f"{error.argument_name}: {error.message}; see {program} --help.") from None
     if unknown:
@@ -121,6 +134,13 @@ def _parse(settings: type[Settings], program: str, arguments: Sequence[str]) -> 
         hint = f"; did you mean {near[0]}?" if near else f"; see {program} --help."
         raise UserError(f"Unknown option {unknown[0]!r}{hint}")
     return dict(vars(known))
+
+
+def _dashed(argument: str, flags: Sequence[str]) -> str:
+    """An option that is written as its setting is, `--pool.gpus_per_replica`, in the spelling of the help."""
+    name, equals, value = argument.partition("=")
+    flag = name.replace("_", "-")
+    return f"{flag}{equals}{value}" if flag in flags else argument
 
 
 def _shape(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
@@ -148,7 +168,7 @@ def _help(field: pydantic.fields.FieldInfo) -> str:
     text = " ".join((field.description or "").split())
     if not field.is_required():
         default = field.get_default(call_default_factory=True)
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        shown = (" ".join(map(str, default)) or None) if isinstance(default, tuple) else default
         text += " [required]" if shown == "" else f" [default: {'none' if shown is None else shown}]"
     else:
         text += " [required]"
@@ -181,6 +201,22 @@ def _flatten(values: Mapping[str, Any], settings: type[Settings] | None = None, 
     return leaves
 
 
+def _nested(values: Mapping[Any, Any], into: dict[Any, Any], place: str, above: str = "") -> dict[Any, Any]:
+    """`values` added to `into`, with a level for each dot in a key. `place` and `above` (the levels so far) are for messages.
+
+    Raises `UserError` for a setting with two values.
+    """
+    for key, value in values.items():
+        if isinstance(key, str) and all(parts := key.split(".", 1)) and len(parts) == 2:
+            key, value = parts[0], {parts[1]: value}
+        there = into.setdefault(key, {} if isinstance(value, Mapping) else value)
+        if isinstance(value, Mapping) and isinstance(there, dict):
+            _nested(value, there, place, f"{above}{key}.")
+        elif there != value:
+            raise UserError(f"{place}{above}{key} is given twice, as {there!r} and as {value!r}; keep one.")
+    return into
+
+
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
@@ -200,9 +236,15 @@ def _sentence(settings: type[Settings], error: pydantic.ValidationError, path: s
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, [name for name, _ in options(settings)], n=1, cutoff=0.5)
         return f"{place}Unknown setting {key!r}{f'; did you mean {near[0]!r}?' if near else '.'}{more}"
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):  # a place in a list of fixed length
+        key = ".".join(str(part) for part in first["loc"][:-1])
+        expected = len(typing.get_args(_without_none(dict(options(settings))[key].annotation)))
+        return f"{place}{key}: expected {expected} values, found {len(first['input'])}.{more}"
     if first["type"] == "missing":
         return f"{place}{key} is required; give it in the file or as --{key.replace('_', '-')}.{more}"
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if not key:
         return f"{place}{message}.{more}"
+    if first["type"] == "value_error":  # our own: it says by itself what was found
+        return f"{place}{key}: {message}.{more}"
     return f"{place}{key}: {message[0].lower()}{message[1:]}, found {first['input']!r}.{more}"

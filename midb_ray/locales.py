@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import babel
 import yaml
 from babel import dates, numbers
 
+from midb_ray import yaml_file
 from midb_ray.errors import UserError
 
 _SUBTAG = re.compile("[a-z]{2}|[a-z]{4}|[a-z0-9]{5,8}|[0-9]{3}|[0-9][a-z0-9]{3}")  # region, script, variant (RFC 5646)
@@ -175,14 +175,12 @@ def load_locales(extra: str | None = None) -> Locales:
 
 
 def _read_extra(path: str) -> dict[str, Any]:
-    try:
-        added = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"Cannot read the languages in {path}: {error}. Expected a YAML file like locales.yaml."
-        ) from None
+    added = yaml_file.read(path, "languages in")
     if not isinstance(added, dict):
-        raise UserError(f"{path}: expected a mapping from language codes to entries, found {type(added).__name__}.")
+        raise UserError(
+            f"{path}: expected a mapping from language codes to entries like those in locales.yaml, "
+            f"found {type(added).__name__}."
+        )
     for code, entry in added.items():
         problem = _problem(code, entry)
         if problem:

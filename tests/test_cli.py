@@ -48,10 +48,14 @@ def test_a_mistake_starts_nothing_and_ends_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_boost_settings_are_valid(path: Path) -> None:
-    values = yaml.safe_load(path.read_text())
-    values["engine"]["model"] = "a/model"
-    config.validate(BoostSettings, {**values, "input": ["a"], "output": "b"}, str(path))
+def test_shipped_boost_settings_are_valid_and_mean_what_they_say(path: Path) -> None:
+    given = ["--config", str(path), "--input", "a", "--output", "b", "--engine.model", "a/model"]
+    settings, origins = config.load(BoostSettings, "midb-ray boost", given)
+    found, values = config.flat(settings), yaml.safe_load(path.read_text())
+    said = {f"{key}.{name}": one for key in ("engine", "pool", "guard") for name, one in values.pop(key, {}).items()}
+    said = {**said, **values, "input": ["a"], "output": "b", "engine.model": "a/model"}
+    assert {key: found[key] for key in said} == said
+    assert set(origins) == set(said)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,8 @@ def test_a_user_adds_a_language(tmp_path: Path) -> None:
         ("qq: {region: NL, scripts: [Latin], quotes: '“”', units: metric}", "CLDR"),
         ("no: {region: 'NO', scripts: [Latin], quotes: '«»', units: metric}", "quote it"),
         ("nb: {region: NO, scripts: [Latin], quotes: '«»', units: metric}", "quote it"),
-        ("nl: {region: [}", "Cannot read"),
+        ("nl: {region: [}", "not valid YAML"),
+        ("nl: 3\nnl: 3", "the key 'nl' stands twice in one mapping, on lines 1 and 2"),
     ],
 )
 def test_a_language_file_of_another_form_gets_one_sentence(tmp_path: Path, content: str, told: str) -> None:
@@ -85,3 +86,9 @@ def test_a_language_file_of_another_form_gets_one_sentence(tmp_path: Path, conte
     added.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=told):
         load_locales(str(added))
+
+
+def test_a_language_file_that_is_absent_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load_locales(f"{tmp_path}/no.yaml")
+    assert str(caught.value) == f"Cannot read the languages in {tmp_path}/no.yaml: No such file or directory."
