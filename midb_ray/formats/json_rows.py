@@ -111,7 +111,8 @@ def _json_detail(text: str, error: json.JSONDecodeError) -> str:
     if not text.strip():
         return "the row is blank"
     near = text[max(0, error.pos - 20) : error.pos + 20]
-    return f"{error.msg} at character {error.pos} of {len(text)}, near {shown(near)}"
+    problem = error.msg.removesuffix(" at")  # "Unterminated string starting at"
+    return f"{problem} at character {error.pos} of {len(text)}, near {shown(near)}"
 
 
 def _default(value: object) -> object:

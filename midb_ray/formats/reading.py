@@ -70,6 +70,7 @@ class Reader:
             response = text("revised response", found.response, repairs)
             if blank(instruction) or blank(response):
                 which = "instruction" if blank(instruction) else "response"
+                _refuse_infinity(f"revised {which}", found.instruction if which == "instruction" else found.response)
                 raise RowError("missing_revision", f"the revised {which} is empty")
             raw = pair._replace(repairs=tuple(repairs))
             return Revision(raw, instruction, given, response, _kinds(found.kinds))
@@ -82,8 +83,10 @@ class Reader:
         given = text("input", fields.input, repairs)
         response = text("response", fields.response, repairs)
         if not instruction or instruction.isspace():
+            _refuse_infinity("instruction", fields.instruction)
             raise RowError("empty_instruction", f"the instruction is {shown(fields.instruction)}")
         if not response or response.isspace():
+            _refuse_infinity("response", fields.response)
             raise RowError("empty_response", f"the response is {shown(fields.response)}")
         extra = None
         if fields.rest:
@@ -167,6 +170,12 @@ def _as_text(name: str, value: Any, repairs: list[str]) -> str:
         repairs.append(f"{name}: {json_rows.type_name(value).split()[-1]} written as text")
         return json_rows.to_json(value)[0]
     raise RowError("wrong_type", f"the {name} is {json_rows.type_name(value)}, expected text; found {shown(value)}")
+
+
+def _refuse_infinity(name: str, value: Any) -> None:
+    """A text that is empty because JSON's reader made infinity of its number (1e400) is not called empty."""
+    if isinstance(value, float) and math.isinf(value):
+        raise RowError("number_out_of_range", f"the {name} is infinite: a number too large to be read, or Infinity")
 
 
 def _identifier(name: str, value: Any, repairs: list[str]) -> str | None:

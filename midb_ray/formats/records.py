@@ -19,6 +19,7 @@ REASONS: dict[str, str] = {
     "missing_response": "no key of the row means the response",
     "empty_instruction": "the instruction is null or blank",
     "empty_response": "the response is null or blank",
+    "number_out_of_range": "the instruction or the response is infinite: a number too large to be read, or Infinity",
     "wrong_type": "a field holds a list, an object or binary data where text is expected",
     "multi_turn": "the conversation has more than one question or more than one answer",
     "turn_order": "the conversation does not go from a question to its answer",

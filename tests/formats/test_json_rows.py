@@ -38,7 +38,7 @@ def test_control_characters_in_strings_stay() -> None:
         (b"caf\xe9", "invalid_encoding", "byte 0xe9 at position 3"),
         ('{"a": 1}'.encode("utf-16"), "invalid_encoding", "UTF-16"),
         (b'{"a": "\xed\xa0\x80"}', "invalid_encoding", "0xed at position 7"),
-        (b'{"a": "b', "invalid_json", "Unterminated string"),
+        (b'{"a": "b', "invalid_json", "Unterminated string starting at character 6 of 8"),
         (b'{"a": 1} {"a": 2}', "invalid_json", "Extra data at character 9 of 17"),
         (b"", "invalid_json", "the row is blank"),
         (b"[" * 100_000, "unreadable_json", "nested too deeply"),
