@@ -7,12 +7,13 @@ import itertools
 import json
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
 from midb_ray.errors import UserError
-from midb_ray.runs import parquet, records, storage
+from midb_ray.runs import foreign, parquet, records, storage
 
 Layout = Literal["lines", "array", "parquet"]
 Compression = Literal["none", "gz", "zst"]
@@ -22,15 +23,8 @@ _HIDDEN = (".", "_")
 _BOM = b"\xef\xbb\xbf"
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _SKIPPED = b"\x2a\x4d\x18"  # bytes 2 to 4 of a frame without data, with which parallel Zstandard writers begin
-_FOREIGN = {
-    b"BZh": "bzip2 data",
-    b"\xfd7zXZ\x00": "xz data",
-    b"PK\x03\x04": "a zip archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"\x04\x22\x4d\x18": "lz4 data",
-    b"\xff\xfe": "text in UTF-16",
-    b"\xfe\xff": "text in UTF-16",
-}
+_RUN = "/run.json"  # by which a run folder is known
+_LARGEST_RUN = 1 << 24  # bytes; what is larger is no run's
 
 
 class InputFile(NamedTuple):
@@ -48,7 +42,8 @@ def find(inputs: tuple[str, ...], leave_out: str | None = None) -> list[InputFil
 
     Files and folders whose names begin with `.` or `_` are left out of folders, as Spark and Hadoop do, and only match
     patterns that begin like them. What folders and patterns find below the folder `leave_out` (the run's own output) is no
-    input; a file that is named stays. Raises `UserError` for an input that is empty, absent or cannot be read.
+    input; a file that is named stays. Raises `UserError` for an input that is empty, absent or cannot be read, for links that
+    lead nowhere, and for folders that are the output of another run.
     """
     files: dict[str, InputFile] = {}
     for given in inputs:
@@ -69,6 +64,7 @@ def find(inputs: tuple[str, ...], leave_out: str | None = None) -> list[InputFil
                     f"Input {given!r} holds no file but those in {leave_out}, where the run itself writes; expected other files."
                 )
         for file in found:
+            _refuse_strays(file, named is None)
             storage.resolve(file.uri)  # refuses names that are no text
             if any(character in file.name for character in "\n\r"):
                 raise UserError(f"Input file {file.name!r} has a line break in its name; rename it.")
@@ -86,19 +82,10 @@ def layout(file: InputFile, uri: str | None = None) -> tuple[Layout, Compression
     if head.startswith(_ZSTD) or (head[1:4] == _SKIPPED and head[0] & 0xF0 == 0x50):
         return "lines", "zst"
     text = head.removeprefix(_BOM).lstrip()
+    if problem := foreign.problem(head, text, len(head) == _HEAD):
+        raise UserError(f"{file.name} {problem}")
     if text.startswith(b"[") and not _is_array_line(text):
         return "array", "none"
-    foreign = next((kind for magic, kind in _FOREIGN.items() if head.startswith(magic)), None)
-    if foreign is not None or (b"\x00" in head[:64] and not text.startswith(b"{")):
-        raise UserError(
-            f"{file.name} is {foreign or 'neither JSON nor Parquet'} (it begins with {head[:8]!r}); expected JSON lines, a JSON "
-            "array or Parquet, the first two as UTF-8 and plain, .gz or .zst. Convert it, or leave it out of the input."
-        )
-    if _is_spread_object(text, len(head) == _HEAD):
-        raise UserError(
-            f"{file.name} holds a JSON object that is spread over several lines; expected JSON lines, one whole object on each "
-            "line, or a JSON array. Write each object on one line (`jq -c .` does), or put all of them into one array."
-        )
     return "lines", "none"
 
 
@@ -141,42 +128,53 @@ def _head(uri: str) -> bytes:
 
 
 def _is_array_line(text: bytes) -> bool:
-    """Whether `[` begins a complete JSON array on a line of its own with other lines after it: a (bad) row, not a layout."""
+    """Whether `[` begins a complete JSON array on a line of its own with other lines after it: a (bad) row, not a layout.
+
+    Arrays of objects, one after the other, are arrays that were put together: `records.elements` reads on.
+    """
     line, newline, rest = text.partition(b"\n")
     if not newline or not rest.lstrip().startswith((b"{", b"[")):
         return False
     try:
-        return isinstance(json.loads(line), list)
-    except ValueError:
-        return False
-
-
-def _is_spread_object(text: bytes, cut: bool) -> bool:
-    """Whether lines begin with one object spread over some of them, and not with a line that is merely broken: then the next
-    one is whole. `cut` says that the file goes on after `text`."""
-    first, *others = text.splitlines() or [b""]
-    if not first.startswith(b"{") or not others or _is_object(first):
-        return False
-    content = text.decode("utf-8", "replace")
-    try:
-        stop = json.JSONDecoder().raw_decode(content)[1]
-    except (ValueError, RecursionError):
-        return cut and first.strip() == b"{" and not any(map(_is_object, others))
-    behind = content[stop:].split("\n")
-    return not behind[0].strip(" \t\r,") and not any(map(_is_object, (line.encode() for line in behind)))
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
+        found = json.loads(line)
     except (ValueError, RecursionError):
         return False
+    if not isinstance(found, list):
+        return False
+    return rest.lstrip().startswith(b"{") or not all(isinstance(element, dict) for element in found)
 
 
 def _named(given: str) -> InputFile | None:
     """The file of exactly this name, if there is one."""
     found = storage.info(given)
     return None if found is None else InputFile(_name(given), found.uri, found.size, found.version)
+
+
+def _refuse_strays(file: InputFile, below_folder: bool) -> None:
+    """Raises `UserError` for a link that leads nowhere, and for the run.json of a folder that a run has written."""
+    if file.version == storage.BROKEN_LINK:
+        try:
+            Path(storage.absolute(file.uri)).stat()
+        except OSError as error:
+            raise storage.explain(error, file.name, "follow the link") from None
+    if below_folder and f"/{file.name}".endswith(_RUN) and (job := _job(file)):
+        place = file.name.rpartition("/")[0] or "."
+        instead = ", or give its pairs/ folder" if job == "boost" else ""
+        raise UserError(f"{place} is the output of an earlier run ({job}); leave it out of the input{instead}.")
+
+
+def _job(file: InputFile) -> str | None:
+    """The job of the run that a run.json belongs to; None for another file of this name."""
+    if file.size > _LARGEST_RUN:
+        return None
+    try:
+        found = json.loads(storage.read_bytes(file.uri))
+    except (ValueError, RecursionError):
+        return None
+    except OSError as error:
+        raise storage.explain(error, file.name, "read") from None
+    ours = isinstance(found, dict) and isinstance(found.get("job"), str) and isinstance(found.get("fingerprint"), dict)
+    return found["job"] if ours else None
 
 
 def _name(given: str) -> str:
@@ -191,7 +189,7 @@ def _expanded(given: str) -> list[InputFile]:
     prefix = len(given.rstrip("/")) + 1
     return [
         InputFile(f"{name.rstrip('/')}/{file.uri[prefix:]}", file.uri, file.size, file.version)
-        for file in storage.list_files(given, recursive=True)
+        for file in storage.list_files(given, recursive=True, broken_links=True)
         if not any(part.startswith(_HIDDEN) for part in file.uri[prefix:].split("/"))
     ]
 
@@ -203,7 +201,7 @@ def _matching(pattern: str) -> list[InputFile]:
     relative = pattern if folder == "." else pattern[len(folder.rstrip("/")) + 1 :]
     prefix = len(folder.rstrip("/")) + 1
     found = []
-    for file in storage.list_files(folder, recursive="/" in relative or "**" in relative):
+    for file in storage.list_files(folder, "/" in relative or "**" in relative, broken_links=True):
         if _matches(file.uri[prefix:].split("/"), relative.split("/")):
             name = file.uri[prefix:] if folder == "." else file.uri
             found.append(InputFile(name, file.uri, file.size, file.version))

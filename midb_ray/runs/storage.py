@@ -23,6 +23,7 @@ import pyarrow.fs as pafs
 from midb_ray.errors import UserError
 
 ATTEMPTS = 8  # of each request to an object store, with growing pauses between them: about a minute of trouble
+BROKEN_LINK = "broken link"  # the version of a link that leads nowhere or in a circle
 _SCHEMES = ("s3", "gs", "hf")
 
 
@@ -122,11 +123,15 @@ def is_folder(uri: str) -> bool:
     return bool(system.get_file_info(path).type == pafs.FileType.Directory)
 
 
-def list_files(uri: str, recursive: bool = False) -> list[FileInfo]:
-    """The files below a folder in the order of their names; an absent folder has none. Raises OSError."""
+def list_files(uri: str, recursive: bool = False, broken_links: bool = False) -> list[FileInfo]:
+    """The files below a folder in the order of their names; an absent folder has none. Raises OSError.
+
+    `broken_links` adds the links that lead nowhere, with the version `BROKEN_LINK`; without it they are passed over.
+    """
     system, path = resolve(uri)
     if is_local(uri):
-        return sorted(_list_local(uri, path, recursive, set()))
+        found = sorted(_list_local(uri, path, recursive, set()))
+        return [file for file in found if broken_links or file.version != BROKEN_LINK]
     selector = pafs.FileSelector(path, allow_not_found=True, recursive=recursive)
     prefix = len(path) + 1
     return sorted(
@@ -209,7 +214,9 @@ def _list_local(uri: str, path: str, recursive: bool, seen: set[tuple[int, int]]
         return
     seen.add((status.st_dev, status.st_ino))
     for entry in sorted(entries, key=lambda entry: entry.name):
-        if entry.is_file():
+        if entry.is_symlink() and not Path(entry.path).exists():
+            yield FileInfo(join(uri, entry.name), 0, BROKEN_LINK)
+        elif entry.is_file():
             found = entry.stat()
             yield FileInfo(join(uri, entry.name), found.st_size, str(found.st_mtime_ns))
         elif recursive and entry.is_dir():

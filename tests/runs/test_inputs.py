@@ -119,6 +119,46 @@ def test_an_input_that_is_all_left_out_is_one_sentence(data: Path, given: str) -
         inputs.find((given,), "data/deep")
 
 
+@pytest.mark.parametrize("given", ["data", "data/*", "**/*.jsonl"])
+@pytest.mark.parametrize(
+    ("target", "reason"), [("nothing", "No such file or directory"), ("x.jsonl", "Too many levels of symbolic links")]
+)
+def test_a_link_that_leads_nowhere_is_named(data: Path, given: str, target: str, reason: str) -> None:
+    (data / "x.jsonl").symlink_to(target)
+    with pytest.raises(UserError) as caught:
+        inputs.find((given,))
+    assert str(caught.value) == f"Cannot follow the link data/x.jsonl: {reason}."
+
+
+def test_a_link_that_leads_nowhere_and_is_no_input_is_left_alone(data: Path) -> None:
+    for name in (".#a.jsonl", "_tmp/x", "deep/x"):
+        (data / name).symlink_to("nothing")
+    assert names("data/*.json") == ["data/a b.json"]
+    assert [file.name for file in inputs.find(("data",), "data/deep")] == names("data/*")
+
+
+@pytest.mark.parametrize(
+    ("given", "place"), [("data", "data/old"), ("data/old/", "data/old"), ("**/*.json", "data/old")]
+)
+def test_the_output_of_an_earlier_run_is_no_input(data: Path, given: str, place: str) -> None:
+    storage.write_bytes(f"{data}/old/pairs/part-0.parquet", b"PAR1")
+    storage.write_bytes(f"{data}/old/run.json", b'{"job": "boost", "fingerprint": {}}')
+    with pytest.raises(UserError) as caught:
+        inputs.find((given,))
+    assert str(caught.value) == (
+        f"{place} is the output of an earlier run (boost); leave it out of the input, or give its pairs/ folder."
+    )
+    assert names("data/old/pairs") == ["data/old/pairs/part-0.parquet"]
+    assert names("data/old/run.json") == ["data/old/run.json"]
+    assert "data/a.jsonl" in {file.name for file in inputs.find(("data",), "data/old")}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"job": "boost"}', '{"job": 1, "fingerprint": {}}', "[" * 100_000])
+def test_another_file_called_run_json_is_an_input(data: Path, content: str) -> None:
+    (data / "run.json").write_text(content)
+    assert "data/run.json" in names("data")
+
+
 @pytest.mark.parametrize(("name", "expected"), [("a\nb.jsonl", "line break"), (b"\xff.jsonl", "not UTF-8")])
 def test_names_that_cannot_be_written_down_are_refused(data: Path, name: str | bytes, expected: str) -> None:
     (data / os.fsdecode(name)).touch()
@@ -141,6 +181,14 @@ def layout(tmp_path: Path, content: bytes) -> tuple[str, str]:
         (b"[]", ("array", "none")),
         (b'[{"a": 1},\n{"b": 2}]', ("array", "none")),
         (b'[1, 2]\n{"a": 1}\n', ("lines", "none")),  # a bad row, not a layout
+        (b'[{"a": 1}]\n{"a": 1}\n', ("lines", "none")),
+        (b"[1, 2]\n[3]\n", ("lines", "none")),
+        (b'[{"a": 1}, {"b": 2}]\n[{"c": 3}]\n', ("array", "none")),  # two files put together
+        (b"a, b and c\n" + b'{"a": 1}\n', ("lines", "none")),
+        (b"a, b and c\nd, e, f, g\n", ("lines", "none")),
+        (b"a, b and c\n", ("lines", "none")),
+        (b'{"a": "b\rc"}', ("lines", "none")),
+        (b'{"a": 1}\r', ("lines", "none")),
         (b'{"a": "\0"}\n', ("lines", "none")),
         (b"not JSON at all", ("lines", "none")),
         (gzip.compress(b"[]"), ("lines", "gz")),
@@ -160,11 +208,36 @@ def test_layouts_are_told_from_the_content(tmp_path: Path, content: bytes, expec
         (b"PK\x03\x04\x14\0", "a zip archive"),
         (b"BZh91AY&SY", "bzip2"),
         ('{"a": 1}'.encode("utf-16"), "text in UTF-16"),
+        ('{"a": 1, "b": "é"}'.encode("utf-16-le"), "text in UTF-16"),
+        ('[{"instruction": "東京は？", "output": "はい。"}]'.encode("utf-16-be"), "text in UTF-16"),
     ],
 )
 def test_a_file_of_no_known_kind_is_one_sentence(tmp_path: Path, content: bytes, expected: str) -> None:
     with pytest.raises(UserError, match=rf"^the file is {expected} .*; expected JSON lines.*\.$"):
         layout(tmp_path, content)
+
+
+TABLE = "instruction,input,output\n" + '"Wie, bitte?",,"So\nund, ja, so."\n' * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (TABLE, "a table of 3 columns with commas"),
+        (TABLE * 3000, "a table of 3 columns with commas"),
+        ("\ufeff" + TABLE.replace("\n", "\r\n"), "a table of 3 columns with commas"),
+        ("instruction\toutput\nWie?\tSo, und so.\n", "a table of 2 columns with tabs"),
+        ("instruction;output\nWie?;So, und so.\n", "a table of 2 columns with semicolons"),
+    ],
+)
+def test_a_table_is_one_sentence(tmp_path: Path, content: str, expected: str) -> None:
+    with pytest.raises(UserError, match=rf"^the file is {expected} between them .* Convert it .*\.$"):
+        layout(tmp_path, content.encode())
+
+
+def test_lines_that_end_with_cr_alone_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^the file ends its lines with CR alone; .* Convert the line ends .*\.$"):
+        layout(tmp_path, b'{"a": 1}\r{"a": 2}\r')
 
 
 LONG = json.dumps({"data": [{"instruction": f"Wie {n}?", "output": "So."} for n in range(3000)]}, indent=1).encode()

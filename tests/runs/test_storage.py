@@ -82,7 +82,9 @@ except OSError as error:
 def test_a_file_in_place_of_a_folder_or_a_folder_in_place_of_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for output in ("file", "file/run"):
-        with pytest.raises(UserError, match=rf"^Cannot use the output folder {tmp_path}/{output}: .*[^.]\.$"):
+        with pytest.raises(
+            UserError, match=rf"^(Cannot use the output folder|The output) {tmp_path}/{output}\b.*[^.]\.$"
+        ):
             folder.open_run(f"{tmp_path}/{output}", "boost", {}, {})
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError):
@@ -125,6 +127,12 @@ def test_links_are_followed_but_never_in_circles(tmp_path: Path) -> None:
     (tmp_path / "data" / "up").symlink_to(tmp_path)
     (tmp_path / "data" / "broken").symlink_to(tmp_path / "nothing")
     (tmp_path / "linked").symlink_to(tmp_path / "data" / "a")
+    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data" / "circle")
     os.mkfifo(tmp_path / "pipe")
     found = [file.uri for file in storage.list_files(f"{tmp_path}/data", recursive=True)]
     assert found == [f"{tmp_path}/data/a", f"{tmp_path}/data/up/linked"]
+    listed = storage.list_files(f"{tmp_path}/data", recursive=True, broken_links=True)
+    assert [file.uri for file in listed if file.version == storage.BROKEN_LINK] == [
+        f"{tmp_path}/data/broken",
+        f"{tmp_path}/data/circle",
+    ]
