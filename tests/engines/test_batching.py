@@ -88,4 +88,8 @@ def test_completions_for_a_loop_that_is_gone_are_dropped() -> None:
     async def make() -> Call:
         return Call([Request(None, [1], 1)])
 
-    asyncio.run(make()).put(0, Completion("", "stop", 0))
+    answered, failed = asyncio.run(make()), asyncio.run(make())
+    answered.put(0, Completion("", "stop", 0))
+    failed.fail(ValueError("bad row"))
+    assert not answered.over
+    assert not failed.over

@@ -101,15 +101,25 @@ def test_a_crash_ends_the_process_at_once() -> None:
     assert ended.stderr == ""
 
 
-def test_delays_of_calls_that_wait_together_do_not_add_up() -> None:
+def test_delays_of_calls_that_wait_together_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = EchoEngine(EngineSettings(kind="echo", echo_delay=0.1))
+    begun: list[float] = []
 
     async def two_calls() -> None:
+        both = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            """Ends only when both calls are asleep: calls that wait one after the other would never end."""
+            begun.append(seconds)
+            if len(begun) == 2:
+                both.set()
+            await asyncio.wait_for(both.wait(), 60)
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
         await asyncio.gather(*(engine.generate([request(Text("a", "", "b"))] * 2) for _ in range(2)))
 
-    begun = time.monotonic()
     asyncio.run(two_calls())
-    assert 0.2 <= time.monotonic() - begun < 0.39
+    assert begun == [0.2, 0.2]
 
 
 def test_a_closed_engine_answers_no_more() -> None:

@@ -7,7 +7,6 @@ import http.server
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -68,22 +67,27 @@ def test_what_is_written_is_read_listed_replaced_and_deleted(s3: str) -> None:
     assert storage.info(f"{s3}/runs/other") is not None
 
 
-def test_what_is_absent_is_said_at_once(s3: str) -> None:
-    began = time.monotonic()
-    for place in (f"{s3}/nothing", "s3://no-such-bucket/nothing"):
-        assert storage.info(place) is None
-        assert not storage.is_folder(place)
-        assert storage.list_files(place) == []
-        storage.delete(place)
-        with pytest.raises(FileNotFoundError):
-            storage.read_bytes(place)
-        with pytest.raises(UserError, match="does not exist or holds no file"):
-            inputs.find((place,))
-    with pytest.raises(
-        UserError, match=r"^Cannot use the output folder s3://no-such-bucket/run: .*NO_SUCH_BUCKET.*\.$"
-    ):
-        folder.open_run("s3://no-such-bucket/run", "boost", {}, {})
-    assert time.monotonic() - began < 5
+def test_what_is_absent_is_said_at_once(s3: str, wire: Any, use_endpoint: Callable[..., None]) -> None:
+    def sent(attempts: int) -> int:
+        """Bytes of all requests for what is not there."""
+        use_endpoint(wire.port, attempts)
+        wire.up = 1 << 30
+        for place in (f"{s3}/nothing", "s3://no-such-bucket/nothing"):
+            assert storage.info(place) is None
+            assert not storage.is_folder(place)
+            assert storage.list_files(place) == []
+            storage.delete(place)
+            with pytest.raises(FileNotFoundError):
+                storage.read_bytes(place)
+            with pytest.raises(UserError, match="does not exist or holds no file"):
+                inputs.find((place,))
+        with pytest.raises(
+            UserError, match=r"^Cannot use the output folder s3://no-such-bucket/run: .*NO_SUCH_BUCKET.*\.$"
+        ):
+            folder.open_run("s3://no-such-bucket/run", "boost", {}, {})
+        return (1 << 30) - wire.up
+
+    assert 0 < sent(attempts=1) == sent(attempts=8)  # nothing is tried again
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
