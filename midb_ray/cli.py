@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 import midb_ray
@@ -67,6 +69,10 @@ def _guarded(job: Callable[[], int], arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("midb_ray").setLevel(logging.INFO)
     again = f"The same command{' without --fresh' if '--fresh' in arguments else ''} goes on from here."
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # `ray job stop` and Kubernetes mean what Ctrl-C means
     try:
         return job()
     except UserError as error:

@@ -50,16 +50,6 @@ class BoostSettings(Settings):
     progress_seconds: float = pydantic.Field(10, gt=0)
     """Seconds between progress lines and between writes of progress.json."""
 
-    @pydantic.field_validator("accept")
-    @classmethod
-    def _plan_stays(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        for key in keys:
-            if key in ("limit", "sample", "format", "shard_rows"):
-                raise ValueError(
-                    f"{key} made the plan of the run and cannot change in it; give another output, or fresh"
-                )
-        return keys
-
 
 def fingerprint(settings: BoostSettings, engine: dict[str, Any], locales: dict[str, Any]) -> dict[str, Any]:
     """What an output of boosting depends on, beside the input files: flat keys, plain values."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 
+import pyarrow as pa
+
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import ExitCode
 from midb_ray.runs import attempts, commit, folder, inputs, shards, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
+
+FILE = "summary.json"
 
 
 def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures) -> int:
@@ -22,7 +26,7 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
     within = share <= settings.max_dead_letters
     folder.write_json(
         run.uri,
-        "summary.json",
+        FILE,
         {
             "job": "boost",
             "complete": complete,
@@ -59,18 +63,20 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
     return ExitCode.OK
 
 
-def describe(settings: BoostSettings, files: list[inputs.InputFile], found: list[shards.Shard], goes_on: bool) -> int:
-    """Say what a run would do; `goes_on` where an earlier run in the output folder would be continued."""
-    rows = sum(shard.rows for shard in found)
+def describe(
+    settings: BoostSettings, files: list[inputs.InputFile], tables: list[pa.Table], before: list[inputs.InputFile]
+) -> int:
+    """Say what a run would do with `files` and their plan, and that it would go on where `before` has been planned already."""
+    found = [shard for table in tables for shard in shards.from_table(table) if shard.rows]
     logger.info(
         "Dry run: %d file(s), %d shards, %s pairs at most; %s engine in a pool of %s; output %s%s.",
         len(files),
         len(found),
-        f"{rows:,}",
+        f"{sum(shard.rows for shard in found):,}",
         settings.engine.kind,
         " to ".join(map(str, settings.pool.replicas)),
         settings.output,
-        ", where an earlier run would go on" if goes_on else "",
+        f", where an earlier run of {len(before)} file(s) would go on" if before else "",
     )
     for file in files:
         mine = [shard for shard in found if shard.file == file.name]

@@ -1,9 +1,10 @@
-"""What boosting does around the engine: read and render a shard before it, judge the answer_tokens after it."""
+"""What boosting does around the engine: read and render a shard before it, judge the answers after it."""
 
 from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,14 +71,12 @@ class BoostWork:
 
 def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLetter]]:
     """The pairs and dead letters of a shard."""
-    reader = _reader(work, shard.format)
     pairs: list[Pair] = []
     dead: list[DeadLetter] = []
     if shard.error is not None:
         row = f"{shard.file}:end"
         dead.append(DeadLetter(row, shard.file, shard.line + 1, None, TRUNCATED_FILE, shard.error, b""))
-    for position, line, offset, raw in shards.read(shard):
-        outcome = reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
+    for outcome in _outcomes(work, shard):
         if isinstance(outcome, Pair):
             pairs.append(outcome)
         else:
@@ -87,12 +86,13 @@ def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLet
 
 def languages(work: BoostWork, shard: shards.Shard) -> list[str | None]:
     """The language of each selected row of a shard, None for dead letters: what `limit` counts by."""
+    return [outcome.language if isinstance(outcome, Pair) else None for outcome in _outcomes(work, shard)]
+
+
+def _outcomes(work: BoostWork, shard: shards.Shard) -> Iterator[Pair | DeadLetter]:
     reader = _reader(work, shard.format)
-    found: list[str | None] = []
     for position, line, offset, raw in shards.read(shard):
-        outcome = reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
-        found.append(outcome.language if isinstance(outcome, Pair) else None)
-    return found
+        yield reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
 
 
 def _verdict(guard: Guard, raw: Text, language: str, request: Request | None, completion: Completion | None) -> Verdict:

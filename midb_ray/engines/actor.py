@@ -19,7 +19,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
-from midb_ray.engines.flight import Flight, unpack
+from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.errors import UserError
 from midb_ray.runs import attempts, commit, folder, memory, storage
 from midb_ray.runs.figures import Figures
@@ -86,13 +86,14 @@ class EngineActor:
             await asyncio.to_thread(folder.prove_shared, self._run.uri, self._run.nonce)
             self._proven = True
         part = await asyncio.to_thread(commit.read_part, self._run.uri, shard)
-        if part is not None and part.digest in self._run.digests:
+        if part is not None and part.digest in self._run.digests and part.figures.rows_in == rows(batch):
             return part.figures  # a retry of what is done must not cost the engine anything
         flight = await asyncio.to_thread(unpack, batch)
         attempt = await asyncio.to_thread(attempts.Attempt, self._run.uri, shard)
         started = time.monotonic()
         async with self._gate.alone() if attempt.suspect else self._gate.shared():
             completions = await self._complete(flight, attempt)
+            await asyncio.to_thread(attempt.survived)
         seconds = time.monotonic() - started
         figures = await asyncio.to_thread(self._commit, flight, completions, seconds)
         await asyncio.to_thread(attempt.close)

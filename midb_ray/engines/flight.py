@@ -62,6 +62,11 @@ def unpack(row: pa.Table) -> Flight:
     )
 
 
+def rows(row: pa.Table) -> int:
+    """How many rows of the input a packed shard stands for."""
+    return sum(len(row.column(name)[0].values) for name in ("pairs", "dead_letters"))
+
+
 def _folded(table: pa.Table) -> pa.Array:
     table = table.combine_chunks()
     columns = [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in table.columns]

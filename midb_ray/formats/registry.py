@@ -37,18 +37,17 @@ FORMATS: dict[str, Format] = {
 
 
 def detect(samples: Sequence[bytes | dict[str, Any]]) -> Format:
-    """The format that most of the sampled rows are in; rows that cannot be read have no say.
+    """The format that most of the sampled rows are in; rows that cannot be read have no say. Where none can be read, any will do:
+    they become dead letters.
 
-    Raises `UserError` that shows the keys when no format recognises any of them.
+    Raises `UserError` that shows the keys when no format recognises those that can be read.
     """
     votes: Counter[str] = Counter()
     unknown: dict[str, None] = {}
-    problem = "there are none"
     for sample in samples:
         try:
             row = sample if isinstance(sample, dict) else json_rows.parse(sample)
-        except RowError as error:
-            problem = error.detail
+        except RowError:
             continue
         if recognised := next((name for name in FORMATS if FORMATS[name].recognises(tuple(row))), None):
             votes[recognised] += 1
@@ -56,8 +55,9 @@ def detect(samples: Sequence[bytes | dict[str, Any]]) -> Format:
             unknown.update(dict.fromkeys(row))
     if votes:
         return FORMATS[max(FORMATS, key=lambda name: votes[name])]
-    found = keys_found(unknown) if unknown else problem
+    if not unknown:
+        return next(iter(FORMATS.values()))
     raise UserError(
-        f"Cannot tell the format from the first {len(samples)} rows ({found}); rename the keys, for example to "
+        f"Cannot tell the format from the first {len(samples)} rows ({keys_found(unknown)}); rename the keys, for example to "
         f"instruction, input and output, or give the format as one of {', '.join(FORMATS)}."
     )

@@ -34,9 +34,17 @@ class Attempt:
         """Write down that these rows go to the engine now."""
         storage.write_bytes(self._uri, json.dumps({"deaths": self.deaths, "running": rows}).encode())
 
+    def survived(self) -> None:
+        """The rows are through; what fails from now on is not the engine's doing."""
+        if self.deaths:
+            storage.write_bytes(self._uri, json.dumps({"deaths": self.deaths, "running": None}).encode())
+        else:
+            storage.delete(self._uri)
+
     def close(self) -> None:
         """The shard is committed: the record has done its work."""
-        storage.delete(self._uri)
+        if self.deaths:
+            storage.delete(self._uri)
 
     def parts(self, rows: int) -> list[Range]:
         """The ranges to run one after the other; rows that are given up are in none of them."""

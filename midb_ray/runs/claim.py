@@ -27,11 +27,9 @@ from midb_ray.runs import storage
 logger = logging.getLogger("midb_ray")
 
 FILE = "driver.json"
-BEAT, STALE, SETTLE = (
-    10.0,
-    60.0,
-    2.0,
-)  # seconds between signs of life, until none means death, until a record is settled
+BEAT = 10.0  # seconds between signs of life
+STALE = 60.0  # seconds until no sign means death
+SETTLE = 2.0  # seconds until a record on an object store is nobody else's
 
 
 class Claim:
@@ -75,7 +73,7 @@ class Claim:
     def _take(self) -> None:
         held = _bind(self._socket, self._run)
         found = _read(self._uri)
-        if not held or (found is not None and found.get("machine") != _machine() and _age(found) < STALE):
+        if not held or (found is not None and found.get("machine") != _machine() and self._lives(found)):
             raise self._refusal(found or {})
         self._write()
         if not storage.is_local(self._run):
@@ -83,6 +81,13 @@ class Claim:
         found = _read(self._uri)
         if not self._is_mine(found):
             raise self._refusal(found or {})
+
+    def _lives(self, found: dict[str, Any]) -> bool:
+        """Whether a driver on another machine is alive. Its clock may be wrong, so an old record is watched for a while."""
+        if 0 <= _age(found) < STALE:
+            return True
+        time.sleep(1.5 * BEAT)
+        return _read(self._uri) not in (found, None)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +21,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 _WAITING = 64  # tasks under way at most, so that neither tasks nor results pile up
+_PATIENCE = 10.0  # seconds for a head node to answer
 _COPY = "/runtime_resources/working_dir_files/"  # where Ray unpacks the working folder of a submitted job
 _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for a slot
 
@@ -44,14 +48,29 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
         options: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": dashboard, "dashboard_port": 0}
     else:
         options = {"runtime_env": {"env_vars": variables}}
+    _probe(target)
+    on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"Cannot reach a Ray cluster at {target!r}: {' '.join(str(error).split())[:300]}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray's own handler leaves without a word
     try:
         yield target == "local"
     finally:
         ray.shutdown()
+
+
+def _probe(target: str) -> None:
+    """Raise `UserError` if nobody listens at an address: Ray would try for many minutes."""
+    host, _, port = target.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"Cannot reach a Ray cluster at {target!r}: {error}.") from None
 
 
 def refuse_lost(output: str) -> None:

@@ -32,7 +32,11 @@ _RUN = "run.json"
 _OURS = (_RUN, claim.FILE, PLAN, "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
 
+PLANNING = ("format", "limit", "sample", "shard_rows")
+"""Settings that made the plan: what is planned stays, so they cannot change while a run goes on."""
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}
+
+_ANEW = "start over with --fresh, or give another --output."
 
 Fingerprint = dict[str, Any]
 
@@ -155,7 +159,7 @@ def _refuse_strangers(uri: str, fresh: bool) -> None:
             raise UserError(
                 f"The output {uri} holds something that is of no run ({name}); give an empty or a new folder."
             )
-    if found & ours - {"nonce", claim.FILE} and not fresh:
+    if found & ours - {"nonce", "staging", claim.FILE} and not fresh:
         raise UserError(
             f"The output {uri} holds parts of a run but not its run.json; start over with --fresh, or give another --output."
         )
@@ -202,6 +206,8 @@ def _digest(fingerprint: Fingerprint, nonce: str) -> str:
 
 def _refuse_unknown(accept: tuple[str, ...], known: set[str]) -> None:
     for key in accept:
+        if key in PLANNING:
+            raise UserError(f"--accept {key}: {key} made the plan of the run and cannot change in it; {_ANEW}")
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
@@ -213,15 +219,16 @@ def _refuse_changed(uri: str, before: Fingerprint, now: Fingerprint, accept: tup
     refused = [key for key in changed if key not in accept]
     if refused:
         shown = "; ".join(f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}" for key in refused)
-        raise UserError(
-            f"The output {uri} was made with other settings: {shown}. Go on knowingly with "
-            f"{' '.join(f'--accept {key}' for key in refused)}, start over with --fresh, or give another --output."
-        )
+        accepting = " ".join(f"--accept {key}" for key in refused)
+        advice = _ANEW if set(refused) & set(PLANNING) else f"go on knowingly with {accepting}, {_ANEW}"
+        raise UserError(f"The output {uri} was made with other settings: {shown}; {advice}")
 
 
 def _clear(uri: str) -> None:
-    """Delete what a run has written, and nothing else."""
+    """Delete what a run has written, and nothing else; what is staged has been planned already and is read next."""
     for folder in _FOLDERS:
+        if folder == "staging":
+            continue
         storage.delete_folder(storage.join(uri, folder))
     for name in reversed(_OURS):  # run.json last: until then the folder is still that run's
         if name != claim.FILE:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from midb_ray.errors import UserError
 from midb_ray.runs import parquet, records, storage
 from midb_ray.runs.inputs import InputFile, Layout
 
@@ -69,17 +70,26 @@ def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
     """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes, a parsed row, or the error
     that stands in the place of a damaged one.
 
-    Raises `UserError` if the file cannot be read.
+    Raises `UserError` if the file cannot be read, or does not hold the planned rows any more: they would be lost in silence.
     """
     if shard.error is not None:
         return
     picked = None if shard.picked is None else set(shard.picked)
+    found = 0
     try:
         with storage.open_input(shard.uri) as stream:
             rows = _parquet_rows(stream, shard) if shard.layout == "parquet" else _text_rows(stream, shard)
-            yield from (row for index, row in enumerate(rows) if picked is None or index in picked)
+            for index, row in enumerate(rows):
+                if picked is None or index in picked:
+                    found += 1
+                    yield row
     except (OSError, pa.ArrowException) as error:
         raise storage.explain(error, shard.uri, f"read shard {shard.shard} in") from None
+    if found != shard.rows:
+        raise UserError(
+            f"{shard.uri} has changed since it was planned: shard {shard.shard} had {shard.rows} rows and has {found} now; put the "
+            "file back as it was, or start over with --fresh."
+        )
 
 
 def _parquet_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
@@ -109,10 +119,13 @@ def read_plan(uri: str, start: int = 0, count: int | None = None) -> Iterator[pa
 
 
 def planned_files(uri: str) -> list[InputFile]:
-    """The files that a plan covers, as they were when it was made, those without a shard among them."""
-    with storage.open_input(uri) as stream:
-        metadata = pq.ParquetFile(stream).metadata.metadata
-    return [InputFile(*values) for values in json.loads(metadata[_FILES])]
+    """The files that a plan covers, as they were when it was made, those without a shard among them. Raises `UserError` for a
+    damaged plan."""
+    try:
+        metadata = parquet.footer(uri).metadata
+        return [InputFile(*values) for values in json.loads(metadata[_FILES])]
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        raise UserError(f"{uri} is damaged, or no plan of midb_ray; start over with --fresh.") from None
 
 
 def write_plan(uri: str, tables: Iterable[pa.Table], files: Iterable[InputFile] = ()) -> None:

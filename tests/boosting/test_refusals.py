@@ -116,6 +116,32 @@ def test_the_same_input_by_another_spelling_is_the_same_input(tmp_path, make_cor
     assert books(tmp_path / "run").rows == sorted(f"corpus.jsonl:{line}" for line in range(1, 11))
 
 
+def test_starting_over_deletes_nothing_until_the_new_run_has_a_plan(tmp_path, make_corpus, capsys) -> None:
+    corpus = make_corpus(10)
+    assert boost(tmp_path / "run", "--input", corpus) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "other.jsonl").write_text('{"colour": "red"}\n')
+    assert boost(tmp_path / "run", "--input", corpus, tmp_path / "other.jsonl", "--fresh") == 2
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_refused_command_leaves_the_run_as_it_was(tmp_path, make_corpus, capsys) -> None:
+    one, two = make_corpus(5, "one.jsonl"), make_corpus(5, "two.jsonl", first=5)
+    assert boost(tmp_path / "run", "--input", one, two) == 0
+    other = ["--accept", "guard.urls", "--guard.urls", "false"]
+    assert boost(tmp_path / "run", "--input", one, *other) == 2
+    assert "two.jsonl', which is no longer among the inputs" in capsys.readouterr().err
+    assert boost(tmp_path / "run", "--input", one, two) == 0
+
+
+def test_a_damaged_plan_is_one_sentence(tmp_path, make_corpus, capsys) -> None:
+    corpus = make_corpus(5)
+    assert boost(tmp_path / "run", "--input", corpus) == 0
+    (tmp_path / "run" / "plan.parquet").write_bytes(b"PAR1 torn")
+    assert boost(tmp_path / "run", "--input", corpus) == 2
+    assert "plan.parquet is damaged" in capsys.readouterr().err
+
+
 def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(
     tmp_path, make_corpus, capsys, caplog, monkeypatch
 ) -> None:
@@ -125,8 +151,13 @@ def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(
     assert boost(tmp_path / "run", "--input", corpus, "--template", "plain", "--dry-run") == 2
     assert 'template was "locale", is now "plain"' in capsys.readouterr().err
     monkeypatch.setattr(logging.getLogger("midb_ray"), "handlers", [caplog.handler])  # Ray Data took it from the root
+    monkeypatch.setattr(logging.getLogger("midb_ray"), "disabled", False)
     assert boost(tmp_path / "run", "--input", corpus, "--dry-run") == 0
-    assert "where an earlier run would go on" in caplog.text
+    assert "where an earlier run of 1 file(s) would go on" in caplog.text
+    with corpus.open("a") as file:
+        file.write("{}\n")
+    assert boost(tmp_path / "run", "--input", corpus, "--dry-run") == 2
+    assert "has changed since the run" in capsys.readouterr().err
 
 
 def test_a_job_that_breaks_off_says_how_to_go_on(tmp_path, make_corpus, capsys, monkeypatch) -> None:

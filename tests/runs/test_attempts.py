@@ -26,6 +26,7 @@ def take_through(run: Path, rows: int, poison: set[int]) -> tuple[set[int], int]
             assert not done & set(range(first, last))
             done |= set(range(first, last))
         else:
+            attempt.survived()
             attempt.close()
             return done, deaths
     raise AssertionError("the shard never came through")

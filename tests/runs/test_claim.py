@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def said(process: subprocess.Popen[str]) -> str:
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A place for a run folder on each kind of storage."""
     monkeypatch.setattr(claim, "SETTLE", 0.1)
+    monkeypatch.setattr(claim, "BEAT", 0.1)
     return f"{request.getfixturevalue(request.param)}/run"
 
 
@@ -94,9 +96,16 @@ def test_a_driver_on_another_machine_counts_while_it_gives_signs_of_life(run: st
     elsewhere(run, age=1)
     assert "(process 7 on far)" in driver_refusal(run)
     assert storage.info(record(run)) is not None  # it is not ours to delete
-    elsewhere(run, age=claim.STALE + 1)
-    with Claim(run):
-        pass
+    for age in (claim.STALE + 1, -86_400):  # a clock that is wrong must not keep everybody out
+        elsewhere(run, age)
+        with Claim(run):
+            pass
+
+
+def test_a_living_driver_whose_clock_is_wrong_is_seen_at_work(run: str) -> None:
+    elsewhere(run, age=7_200)
+    threading.Timer(0.05, elsewhere, (run, 7_199)).start()
+    assert "(process 7 on far)" in driver_refusal(run)
 
 
 def check_for(seconds: float, mine: Claim) -> None:
@@ -106,8 +115,7 @@ def check_for(seconds: float, mine: Claim) -> None:
         time.sleep(0.02)
 
 
-def test_a_driver_that_was_taken_for_dead_gives_way(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "BEAT", 0.05)
+def test_a_driver_that_was_taken_for_dead_gives_way(run: str) -> None:
     with Claim(run) as mine:
         mine.check()
         elsewhere(run, age=0)
@@ -116,7 +124,7 @@ def test_a_driver_that_was_taken_for_dead_gives_way(run: str, monkeypatch: pytes
     assert json.loads(storage.read_bytes(record(run)))["token"] == "x"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"updated": "never"}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"updated": "never"}', b'{"updated": -1e300}'])
 def test_a_record_that_says_nothing_is_nobodys(run: str, content: bytes) -> None:
     storage.write_bytes(record(run), content)
     with Claim(run):

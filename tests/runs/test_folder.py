@@ -75,6 +75,14 @@ def test_other_settings_are_refused_with_the_difference(output: str) -> None:
     assert "--accept template" not in refused(output, accept=("template",), template="plain", seed=7)
 
 
+def test_what_made_the_plan_cannot_change_in_a_run_and_nobody_is_told_that_it_could(output: str) -> None:
+    begin(opened(output, limit=3))
+    message = refused(output, limit=4, template="plain")
+    assert "limit was 3, is now 4" in message
+    assert "--accept" not in message
+    assert "limit made the plan of the run and cannot change in it" in refused(output, limit=4, accept=("limit",))
+
+
 def test_an_accepted_change_counts_older_parts_as_done(output: str) -> None:
     first = opened(output)
     begin(first)
@@ -135,7 +143,7 @@ def test_starting_over_deletes_the_run_and_nothing_else(output: str) -> None:
     assert (second.resumed, second.digests) == (False, {second.digest})
     assert second.nonce != first.nonce
     left = [file.uri.removeprefix(f"{output}/") for file in storage.list_files(output, recursive=True)]
-    assert left == ["exported/train.jsonl", "nonce", "notes.txt", "run.json"]
+    assert left == ["exported/train.jsonl", "nonce", "notes.txt", "run.json", "staging/0f"]  # staged for the new plan
 
 
 def test_starting_over_where_nothing_is_makes_a_run(output: str) -> None:
