@@ -7,6 +7,8 @@ All is told from the first bytes of a file.
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import json
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ _MAGIC = {
     b"\xfe\xff": "text in UTF-16",
 }
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
-_LINES = 20  # of a table, to be sure that it is one
+_ROWS = 20  # of a table, to be sure that it is one
 
 
 def problem(head: bytes, text: bytes, cut: bool) -> str | None:
@@ -75,15 +77,19 @@ def _has_lines_of_old_macs(text: bytes) -> bool:
 
 
 def _table(text: bytes, cut: bool) -> _Table | None:
-    """The table that lines are, if each of them has as many columns as the first one, and none begins like JSON."""
-    lines = text.decode("utf-8", "replace").splitlines()[:_LINES]
-    if not lines or any(line.lstrip().startswith(("{", "[")) for line in lines):
+    """The table that lines are, if the first rows have equally many columns and no line is a JSON object."""
+    if text.startswith((b"{", b"[")) or any(line.startswith(b"{") and _is_object(line) for line in text.splitlines()):
         return None
-    for separator in (one for one in _SEPARATORS if one in lines[0]):
-        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
-        whole = rows[:-1] if cut or len(lines) == _LINES else rows  # the last one may have been cut
-        columns = {len(row) for row in whole}
-        if len(whole) > 1 and len(columns) == 1 and columns != {1}:
+    content = text.decode("utf-8", "replace")
+    for separator in (one for one in _SEPARATORS if one in content.partition("\n")[0]):
+        try:
+            rows = list(itertools.islice(csv.reader(io.StringIO(content, newline=""), delimiter=separator), _ROWS))
+        except csv.Error:
+            continue
+        if cut and len(rows) < _ROWS:
+            rows.pop()  # it goes on behind what was read
+        columns = {len(row) for row in rows if row}
+        if len(rows) > 1 and len(columns) == 1 and columns != {1}:
             return _Table(separator, columns.pop())
     return None
 

@@ -186,6 +186,7 @@ def layout(tmp_path: Path, content: bytes) -> tuple[str, str]:
         (b'[{"a": 1}, {"b": 2}]\n[{"c": 3}]\n', ("array", "none")),  # two files put together
         (b"a, b and c\n" + b'{"a": 1}\n', ("lines", "none")),
         (b"a, b and c\nd, e, f, g\n", ("lines", "none")),
+        (b"DEBUG, started\n" * 30 + b'{"a": 1}\n', ("lines", "none")),  # a log in front of the rows
         (b"a, b and c\n", ("lines", "none")),
         (b'{"a": "b\rc"}', ("lines", "none")),
         (b'{"a": 1}\r', ("lines", "none")),
@@ -225,6 +226,7 @@ TABLE = "instruction,input,output\n" + '"Wie, bitte?",,"So\nund, ja, so."\n' * 2
     [
         (TABLE, "a table of 3 columns with commas"),
         (TABLE * 3000, "a table of 3 columns with commas"),
+        (TABLE.replace("ja", "\n{ja}" * 40), "a table of 3 columns with commas"),
         ("\ufeff" + TABLE.replace("\n", "\r\n"), "a table of 3 columns with commas"),
         ("instruction\toutput\nWie?\tSo, und so.\n", "a table of 2 columns with tabs"),
         ("instruction;output\nWie?;So, und so.\n", "a table of 2 columns with semicolons"),
