@@ -16,7 +16,7 @@ from midb_ray.boosting import summary
 from midb_ray.boosting.plan import Plan
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
-from midb_ray.engines import settings as engines
+from midb_ray.engines import registry as engines
 from midb_ray.engines.flight import Flight
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales

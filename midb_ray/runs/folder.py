@@ -11,7 +11,6 @@ nonce             proof that storage is shared           report.html    made at 
 from __future__ import annotations
 
 import datetime
-import difflib
 import json
 import platform
 import secrets
@@ -20,25 +19,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 import midb_ray
 from midb_ray.errors import UserError
 from midb_ray.runs import claim, storage
+from midb_ray.runs.fingerprint import Fingerprint, complete, digest_of, refuse_changed, refuse_unknown
 
-SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
 PLAN = "plan.parquet"
 _RUN = "run.json"
 _OURS = (_RUN, claim.FILE, PLAN, "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
 
-PLANNING = ("format", "limit", "sample", "shard_rows")
-"""Settings that made the plan: what is planned stays, so they cannot change while a run goes on."""
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}
-
-_ANEW = "start over with --fresh, or give another --output."
-
-Fingerprint = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ def examine(
     Raises `UserError` if the folder belongs to something else, to another job, or to a run with another fingerprint (the
     difference is shown) that `accept` does not cover, and for keys in `accept` that no fingerprint has.
     """
-    uri, fingerprint = storage.absolute(uri), _complete(fingerprint)
+    uri, fingerprint = storage.absolute(uri), complete(fingerprint)
     if uri.startswith("hf://"):
         raise UserError(f"The output {uri} lies on a hub, which can only be read; give a path, s3:// or gs://.")
     try:
@@ -75,9 +66,9 @@ def examine(
     except OSError as error:
         raise storage.explain(error, uri, "use the output folder") from None
     before = found["fingerprint"] if found else {}
-    _refuse_unknown(accept, {*before, *fingerprint})
+    refuse_unknown(accept, {*before, *fingerprint})
     if goes_on:
-        _refuse_changed(uri, before, fingerprint, accept)
+        refuse_changed(uri, before, fingerprint, accept)
     return found if goes_on else None
 
 
@@ -94,7 +85,7 @@ def open_run(
     Raises `UserError` like `examine`, and if nothing can be written there.
     """
     found = examine(uri, job, fingerprint, accept, fresh)
-    uri, fingerprint = storage.absolute(uri), _complete(fingerprint)
+    uri, fingerprint = storage.absolute(uri), complete(fingerprint)
     try:
         if found is not None:
             return _resume(uri, fingerprint, settings, found)
@@ -167,7 +158,7 @@ def _refuse_strangers(uri: str, fresh: bool) -> None:
 
 def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any]) -> RunFolder:
     nonce = secrets.token_hex(16)
-    digest = _digest(fingerprint, nonce)
+    digest = digest_of(fingerprint, nonce)
     storage.write_bytes(storage.join(uri, "nonce"), nonce.encode())
     content = {
         "job": job,
@@ -183,45 +174,12 @@ def _create(uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, An
 
 
 def _resume(uri: str, fingerprint: Fingerprint, settings: dict[str, Any], found: dict[str, Any]) -> RunFolder:
-    digest = _digest(fingerprint, found["nonce"])
+    digest = digest_of(fingerprint, found["nonce"])
     digests = list(dict.fromkeys([*found["digests"], digest]))
     if found["fingerprint"] != fingerprint:
         found = {**found, "fingerprint": fingerprint, "digests": digests, "settings": settings, "changed": _now()}
         write_json(uri, _RUN, found)
     return RunFolder(uri, digest, found["nonce"], frozenset(digests), resumed=True)
-
-
-def _complete(fingerprint: Fingerprint) -> Fingerprint:
-    """The fingerprint as it comes back from JSON, and the version of what settings mean."""
-    complete: Fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
-    return complete
-
-
-def _digest(fingerprint: Fingerprint, nonce: str) -> str:
-    """A short name for a fingerprint in this run: with the nonce in it, what actors of a run before `--fresh` commit late is
-    never taken for this one's."""
-    text = json.dumps([nonce, fingerprint], sort_keys=True, ensure_ascii=False)
-    return xxhash.xxh3_128_hexdigest(text.encode())
-
-
-def _refuse_unknown(accept: tuple[str, ...], known: set[str]) -> None:
-    for key in accept:
-        if key in PLANNING:
-            raise UserError(f"--accept {key}: {key} made the plan of the run and cannot change in it; {_ANEW}")
-        if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
-            raise UserError(f"--accept {key}: no output depends on a setting of this name; {hint}")
-
-
-def _refuse_changed(uri: str, before: Fingerprint, now: Fingerprint, accept: tuple[str, ...]) -> None:
-    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    refused = [key for key in changed if key not in accept]
-    if refused:
-        shown = "; ".join(f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}" for key in refused)
-        accepting = " ".join(f"--accept {key}" for key in refused)
-        advice = _ANEW if set(refused) & set(PLANNING) else f"go on knowingly with {accepting}, {_ANEW}"
-        raise UserError(f"The output {uri} was made with other settings: {shown}; {advice}")
 
 
 def _clear(uri: str) -> None:
@@ -233,11 +191,6 @@ def _clear(uri: str) -> None:
     for name in reversed(_OURS):  # run.json last: until then the folder is still that run's
         if name != claim.FILE:
             storage.delete(storage.join(uri, name))
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _now() -> str:

@@ -13,8 +13,9 @@ from typing import Any
 import xxhash
 
 import midb_ray
-from midb_ray.engines import settings as engines
+from midb_ray.engines import registry as engines
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
 from midb_ray.pairs import Revision
@@ -72,11 +73,11 @@ def _place(output: str) -> Path:
 
 
 def _pinned(settings: TrainSettings) -> TrainSettings:
-    """The same settings for workers elsewhere and jobs later: see `engines.settings.pinned`. Raises `UserError` for a start
+    """The same settings for workers elsewhere and jobs later: see `engines.registry.pinned`. Raises `UserError` for a start
     model that could not be used."""
     if settings.model is None:
         return settings
-    start = engines.EngineSettings(model=settings.model, revision=settings.revision)
+    start = EngineSettings(model=settings.model, revision=settings.revision)
     start = engines.pinned(start, engines.check(start))
     return settings.model_copy(update={"model": start.model, "revision": start.revision})
 

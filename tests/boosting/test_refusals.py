@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from midb_ray import cli
-from midb_ray.engines import settings as engines
+from midb_ray.engines import registry as engines
 from midb_ray.runs import claim
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -142,7 +142,7 @@ def test_a_hub_id_is_checked_and_known_by_its_commit_also_from_the_cache_alone(
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     program = (
-        "import json; from midb_ray.engines import settings as s\n"
+        "import json; from midb_ray.engines import registry as s\n"
         "e = s.EngineSettings(model='someone/booster')\n"
         "facts = s.check(e)\n"
         "print(json.dumps([facts, s.pinned(e, facts).revision, s.identity(e)['model']]))\n"

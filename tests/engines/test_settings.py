@@ -10,7 +10,7 @@ import pytest
 
 from midb_ray import config
 from midb_ray.config import Settings
-from midb_ray.engines import settings as engines
+from midb_ray.engines import registry as engines
 from midb_ray.engines.echo import EchoEngine
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from midb_ray.engines import settings as engines
+from midb_ray.engines import registry as engines
 from midb_ray.engines.base import Completion, EngineError, Request
 from midb_ray.engines.encoding import PromptEncoder
 from midb_ray.engines.settings import EngineSettings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from midb_ray.errors import UserError
-from midb_ray.runs import folder, storage
+from midb_ray.runs import fingerprint, folder, storage
 from midb_ray.runs.folder import RunFolder, open_run
 
 FINGERPRINT: dict[str, Any] = {
@@ -130,7 +130,7 @@ def test_parts_of_the_run_before_are_not_believed_after_starting_over(output: st
 
 def test_raised_semantics_are_another_fingerprint(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(opened(output))
-    monkeypatch.setattr(folder, "SEMANTICS_VERSION", folder.SEMANTICS_VERSION + 1)
+    monkeypatch.setattr(fingerprint, "SEMANTICS_VERSION", fingerprint.SEMANTICS_VERSION + 1)
     assert "--accept semantics_version" in refused(output)
 
 

@@ -1,0 +1,58 @@
+"""What an output depends on: which settings, how two runs differ in them, and which differences a run can live with."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+import xxhash
+
+from midb_ray.errors import UserError
+
+SEMANTICS_VERSION = 1  # raised by hand whenever the same settings would give another output
+PLANNING = ("format", "limit", "sample", "shard_rows")
+"""Settings that made the plan: what is planned stays, so they cannot change while a run goes on."""
+_ANEW = "start over with --fresh, or give another --output."
+
+Fingerprint = dict[str, Any]
+
+
+def complete(fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint as it comes back from JSON, and the version of what settings mean."""
+    found: Fingerprint = json.loads(json.dumps({**fingerprint, "semantics_version": SEMANTICS_VERSION}))
+    return found
+
+
+def digest_of(fingerprint: Fingerprint, nonce: str) -> str:
+    """A short name for a fingerprint in this run: with the nonce in it, what actors of a run before `--fresh` commit late is
+    never taken for this one's."""
+    text = json.dumps([nonce, fingerprint], sort_keys=True, ensure_ascii=False)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def refuse_unknown(accept: tuple[str, ...], known: set[str]) -> None:
+    """Raise `UserError` for a setting that cannot be accepted: unknown, or one that made the plan."""
+    for key in accept:
+        if key in PLANNING:
+            raise UserError(f"--accept {key}: {key} made the plan of the run and cannot change in it; {_ANEW}")
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
+            raise UserError(f"--accept {key}: no output depends on a setting of this name; {hint}")
+
+
+def refuse_changed(uri: str, before: Fingerprint, now: Fingerprint, accept: tuple[str, ...]) -> None:
+    """Raise `UserError` that shows how the run at `uri` differs in settings that `accept` does not name."""
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    refused = [key for key in changed if key not in accept]
+    if refused:
+        shown = "; ".join(f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}" for key in refused)
+        accepting = " ".join(f"--accept {key}" for key in refused)
+        advice = _ANEW if set(refused) & set(PLANNING) else f"go on knowingly with {accepting}, {_ANEW}"
+        raise UserError(f"The output {uri} was made with other settings: {shown}; {advice}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"
