@@ -12,10 +12,20 @@ from rapidfuzz import fuzz
 
 from midb_ray.boosting.change import Change
 from midb_ray.boosting.guard_settings import GuardSettings
-from midb_ray.signals import characters, markers, number_words, numbers, overlap, remarks, structure
+from midb_ray.signals import characters, links, markers, number_words, numbers, overlap, remarks, reports, structure
 from midb_ray.signals.repetition import PIECE, repetition
 
 _ALIKE: Final = 60  # per cent of two instructions; so alike they need no closer look
+_OTHER: Final = 50  # per cent of two inputs; less alike they may be another one each
+_LETTER: Final = 3  # characters of fresh text in which one was changed, which makes no refusal
+_SAYING: Final = (
+    60  # characters of an input that may be exchanged for a local one if the response changes with it; half if dense
+)
+_FOLLOWS: Final = 0.05  # share of the raw response that such a response keeps
+_SPACE: Final = 16  # characters by which a text and its copy may differ in white space
+_START: Final = 8  # characters of a text's very beginning
+_REPORT: Final = 16  # characters that a report on the revision has at least; half as many in dense scripts
+_WORDED: Final = 12  # runs of characters of an input that has words enough to recognise it by
 _QUOTED: Final = 2_000  # characters of an input that is looked for in the instruction
 
 
@@ -29,6 +39,33 @@ def unrelated(change: Change, settings: GuardSettings) -> bool:
     if (asked, given) == (asks, gives) or fuzz.ratio(asked[:_QUOTED], asks[:_QUOTED]) >= _ALIKE:
         return False
     return overlap.shared(f"{asked} {given}", " ".join(change.revised), _run_length(change)) < settings.related_share
+
+
+def echoed(change: Change, _: GuardSettings) -> bool:
+    """The response is the instruction once more, and the raw one was not."""
+    if abs(len(change.revised.response) - len(change.revised.instruction)) > _SPACE:
+        return False
+    response = change.revised.response.strip().casefold()
+    if not response or response != change.revised.instruction.strip().casefold():
+        return False
+    return change.raw.response.strip().casefold() not in (change.raw.instruction.strip().casefold(), response)
+
+
+def replaced_input(change: Change, settings: GuardSettings) -> bool:
+    """There is an input, but another one. A translation of the raw one looks so too: ask for the language."""
+    given, kept = change.raw.input, change.revised.input
+    if given == kept or not given.strip() or not kept.strip():
+        return False
+    if fuzz.ratio(given[:_QUOTED], kept[:_QUOTED]) >= _OTHER:
+        return False
+    length = overlap.run_length_of(given)
+    if len(given.strip()) < _WORDED + length - 1:
+        return False
+    before, after = change.raw.response, change.revised.response
+    if before != after and len(given) < _SAYING * length // 4:  # a saying, and the response took the local one's side
+        if overlap.shared(before, after, _run_length(change)) >= _FOLLOWS:
+            return False
+    return overlap.shared(given.strip(), f"{kept} {change.revised.instruction}", length) < settings.input_kept
 
 
 def lost_input(change: Change, settings: GuardSettings) -> bool:
@@ -75,6 +112,13 @@ def too_long(change: Change, settings: GuardSettings) -> bool:
 
 
 def leaked_marker(change: Change, _: GuardSettings) -> bool:
+    if ":" in (fresh := "".join(change.fresh)) or "：" in fresh:
+        raw = "\n".join(change.raw)
+        spoken = markers.turns(change.after) - markers.turns(raw)
+        if spoken and not any(f"{speaker}:" in raw.casefold() for speaker in spoken):
+            return True
+    if _acts(change):
+        return True
     leaked = markers.control_tokens(change.after) | markers.wording(change.after)
     said = [comment for _, after in change.sections for comment in markers.comments(after)]
     if leaked or said:
@@ -94,8 +138,11 @@ def leaked_character(change: Change, _: GuardSettings) -> bool:
 def refusal(change: Change, _: GuardSettings) -> bool:
     """The response declines, and the raw one did not begin to."""
     before, after = change.raw.response, change.revised.response
-    if before == after or len(change.fresh[-1]) < remarks.SHORTEST:
+    if before[: remarks.HEAD] == after[: remarks.HEAD]:
         return False
+    if len(change.fresh[-1]) < remarks.SHORTEST and not _uncovered(before, after):
+        if len(change.fresh[-1]) <= _LETTER or not remarks.negates(change.fresh[-1]):
+            return False
     if not remarks.declines(after, _language(change), _run_length(change) == overlap.DENSE):
         return False
     return not remarks.begins_to_decline(before, _language(change))
@@ -120,7 +167,10 @@ def lost_email(change: Change, _: GuardSettings) -> bool:
 
 
 def added_url(change: Change, _: GuardSettings) -> bool:
-    return _added(structure.urls, change)
+    new = change.new
+    if "/" not in new and "." not in new:
+        return False
+    return _added(structure.urls, change) or (("/" in new or "](" in new) and _added(links.unschemed, change))
 
 
 def added_email(change: Change, _: GuardSettings) -> bool:
@@ -177,8 +227,9 @@ def _long(before: str, after: str, times: float, more: float) -> bool:
 def _commented(change: Change) -> bool:
     """A remark of the model on its own work, at the beginning or the end of a section."""
     language, task = _language(change), change.raw.instruction
+    least = _REPORT // 2 if _run_length(change) == overlap.DENSE else _REPORT
     for (before, after), fresh in zip(change.sections, change.fresh, strict=True):
-        if len(fresh) < remarks.SHORTEST:
+        if len(fresh) < remarks.SHORTEST and not _uncovered(before, after):
             continue
         if before[: remarks.HEAD] != after[: remarks.HEAD] and remarks.opens(after, language, task):
             if not any(remarks.opens(raw, language, task) for raw in change.raw):
@@ -186,7 +237,27 @@ def _commented(change: Change) -> bool:
         if before[-remarks.TAIL :] != after[-remarks.TAIL :] and remarks.closes(after, language):
             if not any(remarks.closes(raw, language) for raw in change.raw):
                 return True
+        if len(fresh) >= least and _reported(before, after, change):
+            return True
     return False
+
+
+def _uncovered(before: str, after: str) -> bool:
+    """Whether so small an edit may have taken away what stood in front of a remark."""
+    return before[:_START] != after[:_START] or len(before) - len(after) >= remarks.SHORTEST
+
+
+def _reported(before: str, after: str, change: Change) -> bool:
+    """A report on the revision, where the raw section has none; that nothing had to be changed may be the answer to a task of
+    editing."""
+    language = _language(change)
+    if reports.says_done(after, language) and not reports.says_done(before, language):
+        return True
+    if reports.lists_changes(after, language) and not reports.lists_changes(before, language):
+        return not remarks.edits(change.raw.instruction, language)
+    if not reports.says_nothing(after, language) or reports.says_nothing(before, language):
+        return False
+    return not remarks.edits(change.raw.instruction, language)
 
 
 def _language(change: Change) -> str:
@@ -195,6 +266,17 @@ def _language(change: Change) -> str:
 
 def _run_length(change: Change) -> int:
     return overlap.run_length(change.locale.scripts if change.locale else ())
+
+
+def _acts(change: Change) -> bool:
+    """Scripts, frames and handlers outside of code that the raw pair did not have; a task about web pages may ask for them."""
+    if "<" not in change.after and "cript:" not in change.after:
+        return False
+    found = links.active(structure.prose(change.after))
+    if not found or not (found := found - links.active("\n".join(change.raw))):
+        return False
+    task = f"{change.raw.instruction}\n{change.raw.input}".casefold()
+    return not any(word in task for word in ("html", "javascript", *found))
 
 
 def _asked(change: Change) -> set[int]:

@@ -41,9 +41,17 @@ class Guard:
             "empty": (True, checks.empty),
             "unrelated": (
                 settings.related,
-                lambda change, on: checks.unrelated(change, on) and not straying.was_foreign(change),
+                lambda change, on: (
+                    checks.echoed(change, on) or (checks.unrelated(change, on) and not straying.was_foreign(change))
+                ),
             ),
-            "lost_input": (settings.input, checks.lost_input),
+            "lost_input": (
+                settings.input,
+                lambda change, on: (
+                    checks.lost_input(change, on)
+                    or (checks.replaced_input(change, on) and not straying.input_was_foreign(change))
+                ),
+            ),
             "invented_input": (settings.input_invented, checks.invented_input),
             "wrong_script": (settings.script, lambda change, _: straying.wrong_script(change)),
             "wrong_language": (settings.language, lambda change, _: straying.wrong_language(change)),

@@ -48,6 +48,9 @@ class GuardSettings(Settings):
     """Share of the raw input's characters that the revised input must have, unless it moved into the instruction."""
     input_moved: float = pydantic.Field(0.75, ge=0, le=1)
     """How much of a lost input the instruction must have to count as having taken it in."""
+    input_kept: float = pydantic.Field(0.25, ge=0, le=1)
+    """Share of the raw input's runs of characters that must stand in the revised input or instruction where the inputs differ
+    by much."""
     input_invented: bool = True
     """Reject inputs where there was none, unless they are taken from the raw pair."""
     input_found: float = pydantic.Field(0.25, ge=0, le=1)

@@ -8,6 +8,7 @@ translated is foreign in both and has no right to stay so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from midb_ray.boosting.change import Change
 from midb_ray.locales import Locale, Locales
@@ -15,6 +16,10 @@ from midb_ray.signals import language, script, structure
 
 Foreign = Callable[[str, Locale], str | None]
 """The language or script of a text if it is surely another one than the locale's, else None."""
+
+
+_NAMED: Final = 0.15
+"""Letters that a raw response of nothing but foreign names has at least, as a share of those in a sample of the revised one."""
 
 
 class Straying:
@@ -44,9 +49,16 @@ class Straying:
         asked = f"{change.raw.instruction}\n{change.raw.input}"
         return change.locale is not None and self._identifier.agrees(asked, change.locale) is False
 
+    def input_was_foreign(self, change: Change) -> bool:
+        """Whether the raw input was in another language than the locale's: the answer may translate it."""
+        return change.locale is not None and self._identifier.agrees(change.raw.input, change.locale) is False
+
     def _strays(self, change: Change, locale: Locale, foreign: Foreign) -> bool:
-        (instruction, _, response), (asks, _, responds) = change.raw, change.revised
-        for section, before, other in ((responds, response, instruction), (asks, instruction, response)):
+        (instruction, given, response), (asks, gives, responds) = change.raw, change.revised
+        if gives != given and self._input_strays(given, gives, instruction, locale, foreign):
+            return True
+        for section, was, other in ((responds, response, instruction), (asks, instruction, response)):
+            before = was
             if section == before:
                 continue
             for end in _ends(section):
@@ -55,10 +67,28 @@ class Straying:
                     continue
                 if self._identifier.agrees(before, locale) is None:
                     before = f"{before}\n{change.raw.input}"  # too short to say; what the task is about may
-                as_before = any(foreign(end, locale) == voice for end in _ends(before))
+                as_before = any(foreign(end, locale) == voice for end in _ends(before)) or self._in_script(
+                    was, voice, end
+                )
                 if not (as_before and self._identifier.agrees(other, locale) is True):
                     return True
         return False
+
+    def _input_strays(self, given: str, gives: str, instruction: str, locale: Locale, foreign: Foreign) -> bool:
+        """Inputs are what tasks hand over in other languages, so only one that surely was in the right one must stay so."""
+        voices = (foreign(end, locale) for end in _ends(gives))
+        if not any(voice is not None and not self._named(instruction, voice, locale) for voice in voices):
+            return False
+        return self._identifier.agrees(given, locale) is True
+
+    def _in_script(self, text: str, voice: str, end: str) -> bool:
+        """Whether the letters of `text` are of the script `voice` (a name, not a language) too, and not too few beside `end`:
+        names of products and species, which are Latin everywhere."""
+        if self._script_share is None or voice not in script.SCRIPTS:
+            return False
+        _, counts = language.sampled(text)
+        few = _NAMED * sum(language.sampled(end)[1].values())
+        return sum(counts.values()) >= few and script.share(counts, (voice,)) > 1 - self._script_share
 
     def _foreign_script(self, text: str, locale: Locale) -> str | None:
         if self._script_share is None:

@@ -9,9 +9,13 @@ from midb_ray import prompts
 
 _CONTROL: Final = re.compile(
     r"<[|｜][^|｜<>\n]{0,64}[|｜]>|<</?SYS>>|\[/?INST\]|\[(?:PAD|UNK|CLS|SEP|BOS|EOS)\]"
-    r"|</?(?:s|think|tool_call|start_of_turn|end_of_turn|bos|eos|pad|unk|0x[0-9A-F]{2})>"
+    r"|</?(?:s|think|thinking|thoughts?|reasoning|reflection|scratchpad|tool_call|start_of_turn|end_of_turn|bos|eos|pad|unk|0x[0-9A-F]{2})>"
     r"|^#{2,4} ?(?:Instruction|Input|Response):?[ \t]{0,8}$|\ufffd",
     re.MULTILINE,
+)
+_TURN: Final = re.compile(
+    r"^[ \t]{0,3}(?:#{1,6}[ \t]{1,4})?[*_]{0,3}(human|user|assistant|ai|system)[*_]{0,3}[ \t]?[:：]",
+    re.MULTILINE | re.IGNORECASE,
 )
 _COMMENT: Final = re.compile(
     r"[^\n]{0,60}?\b((?:revised|rewritten|improved|edited|corrected) (?:instruction )?(?:pair|instruction|response))\b"
@@ -29,6 +33,13 @@ def control_tokens(text: str) -> set[str]:
     if "<" in text or "[" in text or "##" in text or "\ufffd" in text:
         return set(_CONTROL.findall(text))
     return set()
+
+
+def turns(text: str) -> set[str]:
+    """Who speaks in the turns of a chat that stand at the beginning of lines: "User:", "### Human:", "**Assistant:**"."""
+    if ":" not in text and "：" not in text:
+        return set()
+    return {speaker.casefold() for speaker in _TURN.findall(text)}
 
 
 def wording(text: str) -> set[str]:

@@ -20,6 +20,42 @@ _AFFIXED: Final = {
     "tr": ("", "[a-zçğıöşü]{0,6}"),
     "ko": ("", "(?:가지|개|명|권|번|문장|단계)?(?:[은는이가을를의로만])?"),
 }
+_UNITS: Final = dict(
+    zip(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], range(1, 10), strict=True)
+)
+_TENS: Final = dict(
+    zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True)
+)
+_COMPOUND: Final = re.compile(rf"\b(?:({'|'.join(_TENS)})(?:[- ]({'|'.join(_UNITS)}))?|(hundred|thousand))\b")
+_ORDINALS: Final = dict(
+    zip(
+        [
+            "first",
+            "second",
+            "third",
+            "fourth",
+            "fifth",
+            "sixth",
+            "seventh",
+            "eighth",
+            "ninth",
+            "tenth",
+            "eleventh",
+            "twelfth",
+            "thirteenth",
+            "fourteenth",
+            "fifteenth",
+            "sixteenth",
+            "seventeenth",
+            "eighteenth",
+            "nineteenth",
+            "twentieth",
+        ],
+        range(1, 21),
+        strict=True,
+    )
+)
+_ORDINAL: Final = re.compile(rf"\b({'|'.join(_ORDINALS)})\b")
 
 
 class Words(NamedTuple):
@@ -36,6 +72,22 @@ def counted(text: str, language: str) -> Counter[int]:
     if words is None:
         return Counter()
     return Counter(words.values[match] for match in words.pattern.findall(text.replace("İ", "i").casefold()))
+
+
+def ordinals(text: str, language: str) -> Counter[int]:
+    """How often each English ordinal from first to twentieth stands in `text`; none for another language."""
+    return Counter(_ORDINALS[match] for match in _ORDINAL.findall(text.casefold())) if language == "en" else Counter()
+
+
+def compounds(text: str, language: str) -> Counter[int]:
+    """How often each English number from twenty-one to ninety-nine, a hundred and a thousand stand in `text` as words, and the
+    tens; none for another language."""
+    found: Counter[int] = Counter()
+    if language == "en":
+        for match in _COMPOUND.finditer(text.casefold()):
+            large = {"hundred": 100, "thousand": 1_000}.get(match[3])
+            found[large or _TENS[match[1]] + (_UNITS[match[2]] if match[2] else 0)] += 1
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ import unicodedata
 from typing import Final, NamedTuple
 
 from midb_ray.locales import Locale
-from midb_ray.signals import number_words, structure, units
+from midb_ray.signals import number_scales, number_words, structure, units
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,٫٬،]\d+|[ \u00a0\u202f\u2009'’]\d{3}(?!\d))*(?:[ ]?[万萬만億亿억])?")
 _DIGITS: Final = re.compile(r"\d+")
@@ -23,6 +23,7 @@ _NOT_DIGITS: Final = bytes(code for code in range(256) if not 0x30 <= code <= 0x
 _MARK: Final = re.compile(r"\D")
 _DATE: Final = re.compile(r"(?<![\d.,/-])(\d{1,4})([./-])[ ]?(\d{1,2})\2[ ]?(\d{1,4})(?![\d/-]|[.,]\d)")
 _TIME: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d\d)(?![\d:])|(?<![\d:.,])(\d{1,2})[ ]?[ap]\.?m\b", re.IGNORECASE)
+_ORDINAL: Final = re.compile(r"\d(?:st|nd|rd|th)\b")
 _DECIMAL: Final = ".,٫"
 _MYRIADS: Final = {"万": 4, "萬": 4, "만": 4, "億": 8, "亿": 8, "억": 8}
 _KANJI: Final = dict(zip("123456789", "一二三四五六七八九", strict=True)) | {"10": "十"}
@@ -59,7 +60,7 @@ def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
     if not 0 < len(missing) <= _FEW:
         return [number.text for number in missing]
     forgiven = _dates_and_times(before, known)
-    spelled = _spelled(before, after, locale)
+    spelled = _spelled(before, after, locale) | _regrouped(before, after, known, locale)
     return [
         number.text
         for number in missing
@@ -101,8 +102,29 @@ def _spelled(before: str, after: str, locale: Locale | None) -> set[str]:
     """The values that `after` has in words of the locale's language more often than `before`: "3" became "drei"."""
     if locale is None:
         return set()
-    more = number_words.counted(after, locale.language) - number_words.counted(before, locale.language)
+    language = locale.language
+    more = number_words.counted(after, language) - number_words.counted(before, language)
+    more |= number_words.compounds(after, language) - number_words.compounds(before, language)
+    if _ORDINAL.search(before):
+        more |= number_words.ordinals(after, language) - number_words.ordinals(before, language)
     return set(map(str, more))
+
+
+def _regrouped(before: str, after: str, known: set[str], locale: Locale | None) -> set[str]:
+    """The values and parts of numbers in `before` that stand in `after` with or without a word for their scale ("3.5 million"),
+    or as a telephone number in other groups."""
+    found = set(number_scales.joined(after))
+    for whole, groups in number_scales.joined(before).items():
+        if whole in known or whole in found:
+            found |= groups
+    if locale is not None:
+        for text, power in number_scales.scaled(after, locale.language):
+            found.update(_shifted(value, power) for value in _number(text).values)
+        for text, power in number_scales.scaled(before, locale.language):
+            values = _number(text).values
+            if not known.isdisjoint(_shifted(value, power) for value in values):
+                found |= values
+    return found
 
 
 def _rewritten(value: str, before: str, after: str, known: set[str], locale: Locale | None) -> bool:

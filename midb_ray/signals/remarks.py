@@ -28,8 +28,12 @@ _LABEL: Final = 48  # characters of one that does so as a heading: "Revised answ
 _FILLER: Final = (
     r"[\s\"“„«「*_>(（\[]{0,8}(?:[\w' ]{2,16}[!,.！，。、][ ]?)?"  # "Sure! ", an opening bracket or quotation mark
 )
+_NEGATION: Final = re.compile(
+    r"n['’]t|no[tn]? |unable|declin|ne |pas |nicht|kein|не |لا|ama|eme|ません|ない|없|못|não|nem|nej|δεν|tidak|tak |ไม่|không"
+)
 _SHORT: Final = 100  # characters up to which nothing follows upon a refusal; half as many where two say as much as four
-_LONG: Final = 800  # characters up to which a text that declines is nothing else
+LONGEST: Final = 800
+"""Characters up to which a text that declines is nothing else."""
 
 
 class Phrases(NamedTuple):
@@ -66,7 +70,12 @@ def opens(section: str, language: str, task: str) -> bool:
         return False
     if any(map(line.__contains__, phrases.pair)):
         return True
-    return any(map(line.__contains__, phrases.text)) and not any(map(folded(task).__contains__, phrases.edits))
+    return any(map(line.__contains__, phrases.text)) and not edits(task, language)
+
+
+def edits(task: str, language: str) -> bool:
+    """Whether an instruction asks for editing a text."""
+    return any(map(folded(task).__contains__, _phrases(language).edits))
 
 
 def closes(section: str, language: str) -> bool:
@@ -82,12 +91,17 @@ def closes(section: str, language: str) -> bool:
 
 def declines(text: str, language: str, dense: bool = False) -> bool:
     """Whether a text is nothing but a refusal. `dense` scripts say in two characters what others say in four."""
-    if len(text) > _LONG:
+    if len(text) > LONGEST:
         return False
     phrases, head = _phrases(language), folded(text[:HEAD])
     if phrases.refuse.match(head):
         return True
     return len(text) <= (_SHORT // 2 if dense else _SHORT) and phrases.cannot.match(head) is not None
+
+
+def negates(text: str) -> bool:
+    """Whether something in `text`, a few words of any language, may turn an offer into a refusal."""
+    return _NEGATION.search(text) is not None
 
 
 def begins_to_decline(text: str, language: str) -> bool:

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 _URL: Final = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"'`{}|\\^，、。；：！？（）「」『』【】《》“”„«»]{1,2000}", re.IGNORECASE
+    r"(?:https?://|ftps?://|www\.)[^\s<>\"'`{}|\\^，、。；：！？（）「」『』【】《》“”„«»]{1,2000}", re.IGNORECASE
 )
 _EMAIL: Final = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_%+-][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
@@ -21,7 +21,101 @@ _PLACEHOLDER: Final = re.compile(
     r"\{\{[ ]?[A-Za-z_][\w.]{0,63}[ ]?\}\}"  # {{name}}
     r"|(?<![A-Za-z)}\]\\^_$])\$?\{(?:[A-Za-z_][\w.]{0,63}|\d{0,3})\}"  # ${name} {name} {0} {}, but not \frac{a}{b} or [a-z]{4}
     r"|(?<![\w%])%(?:\([A-Za-z_]\w{0,63}\))?(?:\d{0,2}\.\d)?[sdif](?!\w)"  # %s %(name)s %.2f
-    r"|<[A-Za-z_][A-Za-z0-9_-]{0,63}>"  # <name>, and opening HTML tags without attributes
+    r"|<[A-Za-z_][A-Za-z0-9_-]{0,63}>"  # <name>
+)
+_HTML: Final = frozenset(  # elements whose names are no words that a placeholder has
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "article",
+        "aside",
+        "audio",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "blockquote",
+        "br",
+        "button",
+        "canvas",
+        "center",
+        "cite",
+        "colgroup",
+        "dd",
+        "del",
+        "dfn",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "embed",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "font",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "head",
+        "hgroup",
+        "hr",
+        "html",
+        "i",
+        "iframe",
+        "img",
+        "ins",
+        "kbd",
+        "legend",
+        "li",
+        "main",
+        "mark",
+        "meta",
+        "nav",
+        "noscript",
+        "ol",
+        "optgroup",
+        "p",
+        "picture",
+        "pre",
+        "q",
+        "rp",
+        "rt",
+        "ruby",
+        "s",
+        "samp",
+        "script",
+        "search",
+        "section",
+        "select",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "style",
+        "sub",
+        "sup",
+        "svg",
+        "table",
+        "tbody",
+        "td",
+        "template",
+        "textarea",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "tt",
+        "u",
+        "ul",
+        "var",
+        "video",
+        "wbr",
+    ]
 )
 _BLANK: Final = re.compile(r"_{3,}|\.{5,}|…{2,}")
 _ITEM: Final = re.compile(
@@ -34,7 +128,7 @@ _NOT_PROSE: Final = re.compile(
 )
 
 _RESERVED: Final = re.compile(  # names for documentation and tests, which nobody can own (RFC 2606)
-    r"(?:^|[@.])(?:example(?:\.(?:com|net|org|co\.[a-z]{2}|com\.[a-z]{2}|[a-z]{2}))?|test|invalid|localhost)(?=[:/?#]|$)"
+    r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost)(?::\d{1,5})?$"
 )
 _BRACKETS: Final = {")": "(", "]": "["}
 _ENDINGS: Final = ".,;:!?*_~)]"
@@ -54,7 +148,8 @@ def emails(text: str) -> set[str]:
 
 def reserved(link: str) -> bool:
     """Whether a link or an address, as `urls` and `emails` return them, is of a domain that is kept for examples."""
-    return _RESERVED.search(re.split("[/?#]", link, maxsplit=1)[0]) is not None
+    host = re.split("[/?#]", link.removeprefix("ftp://").removeprefix("ftps://"), maxsplit=1)[0]
+    return _RESERVED.search(host.rpartition("@")[2]) is not None  # what stands before an "@" is a user, not a host
 
 
 def code(text: str) -> int:
@@ -73,11 +168,12 @@ def open_fence(text: str) -> bool:
 def placeholders(text: str) -> set[str]:
     """Names to be filled in by a program: `{name}`, `{{name}}`, `${name}`, `{0}`, `%s`, `%(name)s`, `<name>`.
 
-    Words in square brackets are not among them: people fill those in, so they are translated.
+    Words in square brackets are not among them: people fill those in, so they are translated. HTML's tags are not either, but
+    for those that are also words somebody would have filled in (<title>, <address>).
     """
     if "}" not in text and "%" not in text and ">" not in text:
         return set()
-    return set(_PLACEHOLDER.findall(text))
+    return {found for found in _PLACEHOLDER.findall(text) if found[0] != "<" or found[1:-1].lower() not in _HTML}
 
 
 def has_blank(text: str) -> bool:
