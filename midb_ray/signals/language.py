@@ -130,14 +130,17 @@ def _plain(text: str) -> str:
 @lru_cache(maxsize=1)
 def known_to_classifier() -> frozenset[str]:
     """The languages that the classifier has learnt, as ISO 639-1 codes."""
-    return frozenset(_classifier(None).labels)
+    return frozenset(_loaded().labels)  # and let go of it: it takes 75 MB
 
 
-@lru_cache(maxsize=8)
-def _classifier(languages: tuple[str, ...] | None) -> LanguageIdentifier:
+@lru_cache(maxsize=2)
+def _classifier(languages: tuple[str, ...]) -> LanguageIdentifier:
+    classifier = _loaded()
+    classifier.set_languages(languages)
+    return classifier
+
+
+def _loaded() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # unpacks its model, half a second
 
-    classifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    if languages is not None:
-        classifier.set_languages(languages)
-    return classifier
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
