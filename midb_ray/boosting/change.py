@@ -8,7 +8,7 @@ from rapidfuzz.distance import Postfix, Prefix
 
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
-from midb_ray.signals import notes
+from midb_ray.signals import notes, overlap
 
 
 class Change(NamedTuple):
@@ -25,6 +25,16 @@ class Change(NamedTuple):
     after: str
     stretches: list[tuple[str, str]]
     fresh: list[str]
+
+    @property
+    def language(self) -> str:
+        """The code of the pair's language, "" where nobody knows it."""
+        return self.locale.language if self.locale else ""
+
+    @property
+    def run_length(self) -> int:
+        """Characters of the runs by which texts in this language are compared."""
+        return overlap.run_length(self.locale.scripts if self.locale else ())
 
     @property
     def old(self) -> str:

@@ -1,4 +1,4 @@
-"""The guard's checks on structure, length and wording, each a function of one change: True means that it fails.
+"""The guard's checks on what an answer loses, and on its proportions, each a function of one change: True means that it fails.
 
 A check looks at the sections that changed, and what was wrong with the raw pair already is not held against the answer.
 """
@@ -12,19 +12,16 @@ from rapidfuzz import fuzz
 
 from midb_ray.boosting.change import Change
 from midb_ray.boosting.guard_settings import GuardSettings
-from midb_ray.signals import characters, links, markers, number_words, numbers, overlap, remarks, reports, structure
+from midb_ray.signals import number_words, numbers, overlap, structure
 from midb_ray.signals.repetition import PIECE, repetition
 
 _ALIKE: Final = 60  # per cent of two instructions; so alike they need no closer look
 _OTHER: Final = 50  # per cent of two inputs; less alike they may be another one each
-_LETTER: Final = 3  # characters of fresh text in which one was changed, which makes no refusal
 _SAYING: Final = (
-    60  # characters of an input that may be exchanged for a local one if the response changes with it; half if dense
+    60  # characters of an input that may give way to a local one if the response changes with it; half if dense
 )
 _FOLLOWS: Final = 0.05  # share of the raw response that such a response keeps
 _SPACE: Final = 16  # characters by which a text and its copy may differ in white space
-_START: Final = 8  # characters of a text's very beginning
-_REPORT: Final = 16  # characters that a report on the revision has at least; half as many in dense scripts
 _WORDED: Final = 12  # runs of characters of an input that has words enough to recognise it by
 _QUOTED: Final = 2_000  # characters of an input that is looked for in the instruction
 
@@ -38,7 +35,7 @@ def unrelated(change: Change, settings: GuardSettings) -> bool:
     (asked, given, _), (asks, gives, _) = change.raw, change.revised
     if (asked, given) == (asks, gives) or fuzz.ratio(asked[:_QUOTED], asks[:_QUOTED]) >= _ALIKE:
         return False
-    return overlap.shared(f"{asked} {given}", " ".join(change.revised), _run_length(change)) < settings.related_share
+    return overlap.shared(f"{asked} {given}", " ".join(change.revised), change.run_length) < settings.related_share
 
 
 def echoed(change: Change, _: GuardSettings) -> bool:
@@ -63,7 +60,7 @@ def replaced_input(change: Change, settings: GuardSettings) -> bool:
         return False
     before, after = change.raw.response, change.revised.response
     if before != after and len(given) < _SAYING * length // 4:  # a saying, and the response took the local one's side
-        if overlap.shared(before, after, _run_length(change)) >= _FOLLOWS:
+        if overlap.shared(before, after, change.run_length) >= _FOLLOWS:
             return False
     return overlap.shared(given.strip(), f"{kept} {change.revised.instruction}", length) < settings.input_kept
 
@@ -81,7 +78,7 @@ def invented_input(change: Change, settings: GuardSettings) -> bool:
     if change.raw.input.strip() or not change.revised.input.strip():
         return False
     raw = f"{change.raw.instruction} {change.raw.response}"
-    return overlap.shared(change.revised.input, raw, _run_length(change)) < settings.input_found
+    return overlap.shared(change.revised.input, raw, change.run_length) < settings.input_found
 
 
 def repeated(change: Change, settings: GuardSettings) -> bool:
@@ -111,43 +108,6 @@ def too_long(change: Change, settings: GuardSettings) -> bool:
     )
 
 
-def leaked_marker(change: Change, _: GuardSettings) -> bool:
-    if ":" in (fresh := "".join(change.fresh)) or "：" in fresh:
-        raw = "\n".join(change.raw)
-        spoken = markers.turns(change.after) - markers.turns(raw)
-        if spoken and not any(f"{speaker}:" in raw.casefold() for speaker in spoken):
-            return True
-    if _acts(change):
-        return True
-    leaked = markers.control_tokens(change.after) | markers.wording(change.after)
-    said = [comment for _, after in change.sections for comment in markers.comments(after)]
-    if leaked or said:
-        raw = "\n".join(change.raw)
-        if any(text not in raw for text in leaked) or any(comment not in raw.casefold() for comment in said):
-            return True
-    return _commented(change)
-
-
-def leaked_character(change: Change, _: GuardSettings) -> bool:
-    if not any(map(characters.strange, change.fresh)):
-        return False
-    leaked = characters.strange(change.after)
-    return not leaked.issubset("".join(change.raw))
-
-
-def refusal(change: Change, _: GuardSettings) -> bool:
-    """The response declines, and the raw one did not begin to."""
-    before, after = change.raw.response, change.revised.response
-    if before[: remarks.HEAD] == after[: remarks.HEAD]:
-        return False
-    if len(change.fresh[-1]) < remarks.SHORTEST and not _uncovered(before, after):
-        if len(change.fresh[-1]) <= _LETTER or not remarks.negates(change.fresh[-1]):
-            return False
-    if not remarks.declines(after, _language(change), _run_length(change) == overlap.DENSE):
-        return False
-    return not remarks.begins_to_decline(before, _language(change))
-
-
 def lost_number(change: Change, settings: GuardSettings) -> bool:
     """The question's numbers have to stay. An answer's may be corrected, so only losing nearly all of several is a loss."""
     raw, revised = change.raw, change.revised
@@ -164,17 +124,6 @@ def lost_url(change: Change, _: GuardSettings) -> bool:
 
 def lost_email(change: Change, _: GuardSettings) -> bool:
     return _lost(structure.emails, change)
-
-
-def added_url(change: Change, _: GuardSettings) -> bool:
-    new = change.new
-    if "/" not in new and "." not in new:
-        return False
-    return _added(structure.urls, change) or (("/" in new or "](" in new) and _added(links.unschemed, change))
-
-
-def added_email(change: Change, _: GuardSettings) -> bool:
-    return _added(structure.emails, change)
 
 
 def lost_code(change: Change, settings: GuardSettings) -> bool:
@@ -224,77 +173,13 @@ def _long(before: str, after: str, times: float, more: float) -> bool:
     return len(after) > times * len(before) + more
 
 
-def _commented(change: Change) -> bool:
-    """A remark of the model on its own work, at the beginning or the end of a section."""
-    language, task = _language(change), change.raw.instruction
-    least = _REPORT // 2 if _run_length(change) == overlap.DENSE else _REPORT
-    for (before, after), fresh in zip(change.sections, change.fresh, strict=True):
-        if len(fresh) < remarks.SHORTEST and not _uncovered(before, after):
-            continue
-        if before[: remarks.HEAD] != after[: remarks.HEAD] and remarks.opens(after, language, task):
-            if not any(remarks.opens(raw, language, task) for raw in change.raw):
-                return True
-        if before[-remarks.TAIL :] != after[-remarks.TAIL :] and remarks.closes(after, language):
-            if not any(remarks.closes(raw, language) for raw in change.raw):
-                return True
-        if len(fresh) >= least and _reported(before, after, change):
-            return True
-    return False
-
-
-def _uncovered(before: str, after: str) -> bool:
-    """Whether so small an edit may have taken away what stood in front of a remark."""
-    return before[:_START] != after[:_START] or len(before) - len(after) >= remarks.SHORTEST
-
-
-def _reported(before: str, after: str, change: Change) -> bool:
-    """A report on the revision, where the raw section has none; that nothing had to be changed may be the answer to a task of
-    editing."""
-    language = _language(change)
-    if reports.says_done(after, language) and not reports.says_done(before, language):
-        return True
-    if reports.lists_changes(after, language) and not reports.lists_changes(before, language):
-        return not remarks.edits(change.raw.instruction, language)
-    if not reports.says_nothing(after, language) or reports.says_nothing(before, language):
-        return False
-    return not remarks.edits(change.raw.instruction, language)
-
-
-def _language(change: Change) -> str:
-    return change.locale.language if change.locale else ""
-
-
-def _run_length(change: Change) -> int:
-    return overlap.run_length(change.locale.scripts if change.locale else ())
-
-
-def _acts(change: Change) -> bool:
-    """Scripts, frames and handlers outside of code that the raw pair did not have; a task about web pages may ask for them."""
-    if "<" not in change.after and "cript:" not in change.after:
-        return False
-    found = links.active(structure.prose(change.after))
-    if not found or not (found := found - links.active("\n".join(change.raw))):
-        return False
-    task = f"{change.raw.instruction}\n{change.raw.input}".casefold()
-    return not any(word in task for word in ("html", "javascript", *found))
-
-
 def _asked(change: Change) -> set[int]:
     """The numbers above one that stand in the raw instruction, as digits or in words."""
     asked = change.raw.instruction
     digits = {
         int(value) for number in numbers.numbers(asked) for value in number.values if value.isdigit() and len(value) < 4
     }
-    return {value for value in digits.union(number_words.counted(asked, _language(change))) if value > 1}
-
-
-def _added(find: Callable[[str], set[str]], change: Change) -> bool:
-    """Whether the change brought something that `find` finds and that stands nowhere in the raw pair, an example domain aside."""
-    found = find(change.new)
-    if not found or not (found := found - find("\n".join(change.raw))):
-        return False
-    raw = "\n".join(change.raw).casefold()  # where words follow without a space, a link looks longer than it is
-    return any(text not in raw and not structure.reserved(text) for text in found)
+    return {value for value in digits.union(number_words.counted(asked, change.language)) if value > 1}
 
 
 def _lost(find: Callable[[str], set[str]], change: Change) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from midb_ray import prompts
-from midb_ray.boosting import checks
+from midb_ray.boosting import checks, intrusions
 from midb_ray.boosting.change import Change, change
 from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.boosting.reasons import REASONS
@@ -58,14 +58,14 @@ class Guard:
             "repetition": (settings.repetition, checks.repeated),
             "too_short": (settings.length, checks.too_short),
             "too_long": (settings.length, checks.too_long),
-            "refusal": (settings.refusals, checks.refusal),
-            "leaked_marker": (settings.markers, checks.leaked_marker),
-            "leaked_character": (settings.characters, checks.leaked_character),
+            "refusal": (settings.refusals, intrusions.refusal),
+            "leaked_marker": (settings.markers, intrusions.leaked_marker),
+            "leaked_character": (settings.characters, intrusions.leaked_character),
             "lost_number": (settings.numbers, checks.lost_number),
             "lost_url": (settings.urls, checks.lost_url),
             "lost_email": (settings.emails, checks.lost_email),
-            "added_url": (settings.urls_added, checks.added_url),
-            "added_email": (settings.emails_added, checks.added_email),
+            "added_url": (settings.urls_added, intrusions.added_url),
+            "added_email": (settings.emails_added, intrusions.added_email),
             "lost_code": (settings.code, checks.lost_code),
             "lost_placeholder": (settings.placeholders, checks.lost_placeholder),
             "lost_list": (settings.lists, checks.lost_list),
