@@ -7,6 +7,7 @@ languages that share a script are told apart by py3langid, restricted to the kno
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from collections import Counter
 from functools import cached_property, lru_cache
@@ -29,6 +30,7 @@ SURE: Final = 0.9  # probability of a language, or of its group, below which one
 MAIN: Final = 0.6  # share of the letters that a language's scripts have in a text of that language
 _OWN: Final = 0.1  # share from which a script that one language has for itself decides
 _SHARED: Final = ("Latin", "Han")  # never a language's own: too many languages that may not be known write in them
+_LOADING: Final = threading.RLock()  # threads that need the classifier at the same time must not each load it
 _FOIL: Final = "zh"  # not among our languages, but what a text in Han without kana mostly is
 
 
@@ -73,7 +75,9 @@ class Identifier:
 
     @cached_property
     def _classifier(self) -> LanguageIdentifier:
-        return _classifier(tuple(sorted({*self._group, _FOIL} & known_to_classifier())))
+        languages = tuple(sorted({*self._group, _FOIL} & known_to_classifier()))
+        with _LOADING:
+            return _classifier(languages)
 
     def _owned(self, counts: dict[str, int]) -> str | None:
         """The language that has a script of this text for itself, if its scripts are the main ones in it."""
@@ -127,9 +131,14 @@ def _plain(text: str) -> str:
     return "".join(mark for mark in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(mark))
 
 
-@lru_cache(maxsize=1)
 def known_to_classifier() -> frozenset[str]:
     """The languages that the classifier has learnt, as ISO 639-1 codes."""
+    with _LOADING:
+        return _labels()
+
+
+@lru_cache(maxsize=1)
+def _labels() -> frozenset[str]:
     return frozenset(_loaded().labels)  # and let go of it: it takes 75 MB
 
 

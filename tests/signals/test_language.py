@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midb_ray.locales import load_locales
+from midb_ray.signals import language
 from midb_ray.signals.language import Identifier, named, sampled
 
 LOCALES = load_locales()
@@ -115,3 +117,16 @@ def test_the_sample_is_bounded() -> None:
 def test_any_text_is_identified_or_not(text: str) -> None:
     found = IDENTIFIER.identify(text)
     assert found is None or LOCALES.find(found) is not None
+
+
+def test_threads_that_need_the_classifier_at_once_load_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    loaded = language._loaded
+    monkeypatch.setattr(language, "_loaded", lambda: (loads.append(1), loaded())[1])
+    language._labels.cache_clear()
+    language._classifier.cache_clear()
+    identifier = Identifier(load_locales())
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(identifier.identify, ["Das ist ein deutscher Satz, der lang genug ist."] * 4))
+    assert found == ["de"] * 4
+    assert len(loads) == 2  # one for its languages, one to use
