@@ -27,6 +27,27 @@ hypothesis.settings.register_profile("busy", deadline=None)  # other processes t
 hypothesis.settings.load_profile("busy")
 
 
+class Told(list[str]):
+    """A logger that only remembers what it was told: Ray and Ray Data set up logging as they like."""
+
+    def info(self, text: str, *values: object) -> None:
+        self.append(text % values)
+
+    warning = error = info
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Told]:
+    """`told(module)` is what the module logs from now on."""
+
+    def listen(module: object) -> Told:
+        heard = Told()
+        monkeypatch.setattr(module, "logger", heard)
+        return heard
+
+    return listen
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A cluster that the whole session shares; jobs that connect while it is up use it."""

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from midb_ray import cli
+from midb_ray.boosting import summary
 from midb_ray.pairs import BOOSTED_SCHEMA, DEAD_LETTER_SCHEMA
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -175,8 +176,8 @@ def test_a_row_that_kills_the_engine_is_found_and_its_neighbours_are_boosted(tmp
     assert run.left_over == []
 
 
-def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, make_corpus, caplog) -> None:
-    caplog.set_level("INFO", "midb_ray")
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, make_corpus, told) -> None:
+    heard = told(summary)
     assert boost(tmp_path / "run", "--input", make_corpus(50), "--shard-rows", 8, "--dry-run") == 0
-    assert "1 file(s), 7 shards, 50 pairs" in caplog.text
+    assert "1 file(s), 7 shards, 50 pairs" in heard[0]
     assert not (tmp_path / "run").exists()

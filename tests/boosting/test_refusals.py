@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import resource
 from pathlib import Path
 
 import pytest
 
 from midb_ray import cli
+from midb_ray.boosting import summary
 from midb_ray.engines import registry as engines
 from midb_ray.runs import claim
 
@@ -142,18 +142,14 @@ def test_a_damaged_plan_is_one_sentence(tmp_path, make_corpus, capsys) -> None:
     assert "plan.parquet is damaged" in capsys.readouterr().err
 
 
-def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(
-    tmp_path, make_corpus, capsys, caplog, monkeypatch
-) -> None:
-    caplog.set_level("INFO", "midb_ray")
+def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(tmp_path, make_corpus, capsys, told) -> None:
     corpus = make_corpus(10)
     assert boost(tmp_path / "run", "--input", corpus) == 0
     assert boost(tmp_path / "run", "--input", corpus, "--template", "plain", "--dry-run") == 2
     assert 'template was "locale", is now "plain"' in capsys.readouterr().err
-    monkeypatch.setattr(logging.getLogger("midb_ray"), "handlers", [caplog.handler])  # Ray Data took it from the root
-    monkeypatch.setattr(logging.getLogger("midb_ray"), "disabled", False)
+    heard = told(summary)
     assert boost(tmp_path / "run", "--input", corpus, "--dry-run") == 0
-    assert "where an earlier run of 1 file(s) would go on" in caplog.text
+    assert "where an earlier run of 1 file(s) would go on" in heard[0]
     with corpus.open("a") as file:
         file.write("{}\n")
     assert boost(tmp_path / "run", "--input", corpus, "--dry-run") == 2
