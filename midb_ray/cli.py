@@ -70,9 +70,8 @@ def _guarded(job: Callable[[], int], arguments: Sequence[str]) -> int:
     logging.getLogger("midb_ray").setLevel(logging.INFO)
     again = f"The same command{' without --fresh' if '--fresh' in arguments else ''} goes on from here."
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # `ray job stop` and Kubernetes mean what Ctrl-C means
+        # `ray job stop` and Kubernetes mean what Ctrl-C means.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return job()
     except UserError as error:

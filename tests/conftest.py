@@ -37,15 +37,15 @@ class Told(list[str]):
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Told]:
-    """`told(module)` is what the module logs from now on."""
+def listen(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Told]:
+    """`listen(module)` is what the module logs from now on."""
 
-    def listen(module: object) -> Told:
+    def to(module: object) -> Told:
         heard = Told()
         monkeypatch.setattr(module, "logger", heard)
         return heard
 
-    return listen
+    return to
 
 
 @pytest.fixture(scope="session")

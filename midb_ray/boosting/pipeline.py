@@ -74,20 +74,18 @@ def _rehearse(work: BoostWork, place: str, files: list[inputs.InputFile], goes_o
 
 def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dict[str, Any], mine: claim.Claim) -> int:
     settings = work.settings
-    opening = (place, "boost", wanted)
-    goes_on = folder.examine(*opening, settings.accept, settings.fresh) is not None
-    plan = plans.make(
-        work, place, files, goes_on, cluster.map_remotely
-    )  # an earlier run stays whole until this one has a plan
-    run = folder.open_run(*opening, settings.model_dump(mode="json"), settings.accept, settings.fresh)
-    if plan.is_new:
-        storage.delete(storage.join(run.uri, summary.FILE))
-        shards.write_plan(storage.join(run.uri, folder.PLAN), plan.tables, plan.files)
+    found = folder.examine(place, "boost", wanted, settings.accept, settings.fresh)
+    # An earlier run stays whole until this one has a plan.
+    plan = plans.make(work, place, files, found is not None, cluster.map_remotely)
+    run = folder.open_run(place, "boost", wanted, settings.model_dump(mode="json"), found)
     done, figures = plans.committed(run, plan)
+    if plan.is_new or not done.all():
+        storage.delete(storage.join(run.uri, summary.FILE))
+    if plan.is_new:
+        shards.write_plan(storage.join(run.uri, folder.PLAN), plan.tables, plan.files)
     if done.any():
         logger.info("Resuming %s: %d of %d shards are done.", run.uri, done.sum(), len(done))
     if not done.all():
-        storage.delete(storage.join(run.uri, summary.FILE))
         if plan.rows.any():
             plans.restore_staged(work, run, plan, done)
             _stream(run, work, plan, done, figures, mine)

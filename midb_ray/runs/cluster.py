@@ -78,7 +78,7 @@ def refuse_lost(output: str) -> None:
     if storage.is_local(output) and _COPY in f"{storage.absolute(output)}/":
         raise UserError(
             f"The output {output} is a relative path, and this job runs in a temporary copy of its working folder that is deleted "
-            "with it; give an absolute path that every node sees, or s3:// or gs://."
+            "with it; give an absolute place that every node sees."
         )
 
 
@@ -122,11 +122,12 @@ def original(error: BaseException) -> BaseException:
     while waiting:
         candidate = waiting.pop()
         if isinstance(candidate, UserError):
-            return UserError(str(candidate.args[0]).partition("\n")[0])  # Ray Data adds lines about its retries
+            return UserError(*candidate.args[:1])  # one that Ray made of it says much more as a string
         if candidate is None or id(candidate) in seen:
             continue
         seen.add(id(candidate))
         waiting += [candidate.__cause__, candidate.__context__, getattr(candidate, "cause", None)]
+        waiting += getattr(candidate, "worker_failures", {}).values()  # where Ray Train keeps its workers' errors
     return error
 
 

@@ -73,18 +73,10 @@ def examine(
 
 
 def open_run(
-    uri: str,
-    job: str,
-    fingerprint: Fingerprint,
-    settings: dict[str, Any],
-    accept: tuple[str, ...] = (),
-    fresh: bool = False,
+    uri: str, job: str, fingerprint: Fingerprint, settings: dict[str, Any], found: dict[str, Any] | None = None
 ) -> RunFolder:
-    """Create the run folder at `uri`, or go on in it. The folder's own `uri` is absolute: any process finds it.
-
-    Raises `UserError` like `examine`, and if nothing can be written there.
-    """
-    found = examine(uri, job, fingerprint, accept, fresh)
+    """Go on in the run folder that `examine` has `found`, or make one where it found none. The folder's own `uri` is absolute: any
+    process finds it. Raises `UserError` if nothing can be written there."""
     uri, fingerprint = storage.absolute(uri), complete(fingerprint)
     try:
         if found is not None:
@@ -93,6 +85,11 @@ def open_run(
         return _create(uri, job, fingerprint, settings)
     except OSError as error:
         raise storage.explain(error, uri, "use the output folder") from None
+
+
+def is_run(content: object) -> bool:
+    """Whether the content of a run.json is of one of our runs."""
+    return isinstance(content, dict) and all(isinstance(content.get(key), kind) for key, kind in _KEYS.items())
 
 
 def prove_shared(uri: str, nonce: str) -> None:
@@ -131,9 +128,10 @@ def _read(uri: str, fresh: bool) -> dict[str, Any] | None:
         if fresh:
             return None
         raise UserError(f"{path} is not valid JSON; give another --output, or start over with --fresh.") from None
-    if not isinstance(content, dict) or any(not isinstance(content.get(key), kind) for key, kind in _KEYS.items()):
+    if not is_run(content):
         raise UserError(f"{path} is no run file of midb_ray; give another --output.")
-    return content
+    found: dict[str, Any] = content
+    return found
 
 
 def _has_begun(uri: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from midb_ray.errors import UserError
-from midb_ray.runs import foreign, parquet, records, storage
+from midb_ray.runs import folder, foreign, parquet, records, storage
 
 Layout = Literal["lines", "array", "parquet"]
 Compression = Literal["none", "gz", "zst"]
@@ -173,8 +173,7 @@ def _job(file: InputFile) -> str | None:
         return None
     except OSError as error:
         raise storage.explain(error, file.name, "read") from None
-    ours = isinstance(found, dict) and isinstance(found.get("job"), str) and isinstance(found.get("fingerprint"), dict)
-    return found["job"] if ours else None
+    return found["job"] if folder.is_run(found) else None
 
 
 def _name(given: str) -> str:

@@ -143,15 +143,9 @@ def _fit(settings: TrainSettings, task: dict[str, Any], scratch: str) -> None:
     try:
         result = trainer.fit()
     except Exception as error:
-        raise _original(error) from error
+        raise cluster.original(error) from error
     if result.error is not None:
-        raise _original(result.error)
-
-
-def _original(error: BaseException) -> BaseException:
-    """What a worker raised, if it was a `UserError`; else the error itself. Ray Train keeps workers' errors in a list."""
-    found = [cluster.original(failure) for failure in getattr(error, "worker_failures", {}).values()]
-    return next((failure for failure in found if isinstance(failure, UserError)), cluster.original(error))
+        raise cluster.original(result.error)
 
 
 def _fingerprint(settings: TrainSettings) -> dict[str, Any]:

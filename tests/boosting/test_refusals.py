@@ -142,12 +142,12 @@ def test_a_damaged_plan_is_one_sentence(tmp_path, make_corpus, capsys) -> None:
     assert "plan.parquet is damaged" in capsys.readouterr().err
 
 
-def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(tmp_path, make_corpus, capsys, told) -> None:
+def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(tmp_path, make_corpus, capsys, listen) -> None:
     corpus = make_corpus(10)
     assert boost(tmp_path / "run", "--input", corpus) == 0
     assert boost(tmp_path / "run", "--input", corpus, "--template", "plain", "--dry-run") == 2
     assert 'template was "locale", is now "plain"' in capsys.readouterr().err
-    heard = told(summary)
+    heard = listen(summary)
     assert boost(tmp_path / "run", "--input", corpus, "--dry-run") == 0
     assert "where an earlier run of 1 file(s) would go on" in heard[0]
     with corpus.open("a") as file:

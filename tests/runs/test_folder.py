@@ -22,7 +22,8 @@ def opened(
     output: object, accept: tuple[str, ...] = (), fresh: bool = False, job: str = "boost", **changes: Any
 ) -> RunFolder:
     fingerprint = {key: value for key, value in {**FINGERPRINT, **changes}.items() if value is not None}
-    return open_run(str(output), job, fingerprint, {"shard_rows": 256}, accept, fresh)
+    found = folder.examine(str(output), job, fingerprint, accept, fresh)
+    return open_run(str(output), job, fingerprint, {"shard_rows": 256}, found)
 
 
 def refused(output: object, **arguments: Any) -> str:

@@ -142,7 +142,7 @@ def test_a_link_that_leads_nowhere_and_is_no_input_is_left_alone(data: Path) -> 
 )
 def test_the_output_of_an_earlier_run_is_no_input(data: Path, given: str, place: str) -> None:
     storage.write_bytes(f"{data}/old/pairs/part-0.parquet", b"PAR1")
-    storage.write_bytes(f"{data}/old/run.json", b'{"job": "boost", "fingerprint": {}}')
+    storage.write_bytes(f"{data}/old/run.json", b'{"job": "boost", "fingerprint": {}, "digests": [], "nonce": ""}')
     with pytest.raises(UserError) as caught:
         inputs.find((given,))
     assert str(caught.value) == (
