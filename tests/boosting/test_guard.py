@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Any
 
 import pytest
@@ -14,33 +12,22 @@ from midb_ray.boosting.guard import Guard
 from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.boosting.reasons import REASONS
 from midb_ray.engines.base import Finish
-from midb_ray.locales import load_locales
 from midb_ray.pairs import Text
 from midb_ray.prompts import serialise
 from midb_ray.signals.distance import distance
-
-LOCALES = load_locales()
-GUARD = Guard(GuardSettings(), LOCALES)
-
-GERMAN = Text(
-    "Erkläre in 3 Sätzen, wie man Tee kocht.",
-    "Sorte: Grüntee, 80 Grad",
-    "Man erhitzt das Wasser auf 80 Grad. Dann gießt man es über die Blätter. Nach 2 Minuten nimmt man das Sieb heraus.",
+from tests.boosting.judging import (
+    ENGLISH,
+    GERMAN,
+    GUARD,
+    LOCALES,
+    PLAIN,
+    REVISED,
+    THAI,
+    raw_and_revised,
+    reasons,
+    samples,
+    with_response,
 )
-REVISED = "Erhitze das Wasser auf 80 Grad und gieße es über die Blätter. Lass den Tee 2 Minuten ziehen. Nimm dann das Sieb heraus."
-ENGLISH = "Heat the water to 80 degrees and pour it over the leaves. Let the tea steep for 2 minutes. Then take out the strainer."
-THAI = "ต้มน้ำให้ได้ 80 องศาแล้วเทลงบนใบชา ทิ้งไว้ 2 นาที จากนั้นนำที่กรองออก"
-
-
-def reasons(raw: Text, revised: Text, language: str = "de", guard: Guard = GUARD) -> tuple[str, ...]:
-    verdict = guard.judge(raw, language, serialise(revised), "stop")
-    assert verdict.text == (revised if verdict.decision == "boosted" else raw)
-    assert (verdict.decision == "kept_original") == bool(verdict.reasons)
-    return verdict.reasons
-
-
-def with_response(response: str, raw: Text = GERMAN) -> Text:
-    return raw._replace(response=response)
 
 
 def test_a_good_revision_is_boosted_with_its_distance() -> None:
@@ -61,6 +48,14 @@ def test_outer_white_space_of_a_revised_section_goes_and_indentation_stays() -> 
     raw = GERMAN._replace(input="    x = 1\n    y = 2")
     verdict = GUARD.judge(raw, "de", serialise(raw._replace(input="    x = 1\n    y = 2  # zwei\n")), "stop")
     assert verdict.text.input == "    x = 1\n    y = 2  # zwei"
+
+
+def test_line_ends_of_windows_are_no_change() -> None:
+    raw = with_response(PLAIN.response.replace(". ", ".\n"), PLAIN)
+    assert GUARD.judge(raw, "de", serialise(raw).replace("\n", "\r\n"), "stop") == ("unchanged", (), raw, 0)
+    revised = with_response(REVISED.replace(". ", ".\n"), PLAIN)
+    verdict = GUARD.judge(raw, "de", serialise(revised).replace("\n", "\r\n"), "stop")
+    assert (verdict.decision, verdict.text) == ("boosted", revised)
 
 
 @pytest.mark.parametrize(
@@ -105,33 +100,6 @@ def test_each_fault_has_its_reason(revised: Text, expected: tuple[str, ...]) -> 
     assert reasons(GERMAN, revised) == expected
 
 
-@pytest.mark.parametrize(
-    ("given", "lost", "expected"),
-    [
-        (" Siehe https://example.org/tee.", "", "lost_url"),
-        (" Siehe https://example.org/tee.", " Siehe https://example.org/kaffee.", "lost_url"),
-        (" Frag tee@example.org.", " Frag nach.", "lost_email"),
-        ("\n```\nkoche(80)\n```", "\nkoche(80)", "lost_code"),
-        ("\n```\nkoche(80)\n```", "\n```\nkoche(80)", "lost_code"),
-        (" Rufe `koche()` auf.", " Rufe koche() auf.", "lost_code"),
-        (" Danke, {user_name}!", " Danke, {nutzer_name}!", "lost_placeholder"),
-        (" Danke, %s!", " Danke!", "lost_placeholder"),
-        (" Danke, <name>!", " Danke, <Vorname>!", "lost_placeholder"),
-    ],
-)
-def test_lost_structure_is_caught_and_kept_structure_is_not(given: str, lost: str, expected: str) -> None:
-    raw = with_response(GERMAN.response + given)
-    assert reasons(raw, with_response(REVISED + given)) == ()
-    assert reasons(raw, with_response(REVISED + lost)) == (expected,)
-
-
-def test_a_list_may_change_its_bullets_but_not_become_a_paragraph() -> None:
-    items = ["Wasser erhitzen", "Tee aufgießen", "Ziehen lassen", "Sieb herausnehmen"]
-    raw = with_response("\n".join(f"{number}. {item}" for number, item in enumerate(items, 1)))
-    assert reasons(raw, with_response("So geht es:\n\n" + "\n".join(f"- {item}" for item in items))) == ()
-    assert reasons(raw, with_response(", ".join(items))) == ("lost_list",)
-
-
 def test_all_reasons_are_reported_in_the_order_of_the_table() -> None:
     raw = with_response(f"{GERMAN.response} https://example.org a@example.org `x` {{name}}")
     revised = Text("Brew tea", "", f"{ENGLISH}</s>")
@@ -143,91 +111,9 @@ def test_all_reasons_are_reported_in_the_order_of_the_table() -> None:
     assert list(found) == sorted(found, key=list(REASONS).index)
 
 
-def test_an_answer_to_another_pair_is_refused_and_a_translation_of_an_untranslated_one_is_not() -> None:
-    about_something_else = Text("Wie lange kocht man Eier, bis sie hart sind?", "", "Etwa zehn Minuten lang.")
-    raw = Text("Nenne den höchsten Berg Afrikas.", "", "Der höchste Berg Afrikas ist der Kilimandscharo.")
-    assert "unrelated" in reasons(raw, about_something_else)
-    assert "unrelated" not in reasons(raw, Text("Welcher Berg ist Afrikas höchster?", "", "Der Kilimandscharo."))
-
-
 def test_what_was_wrong_before_is_not_held_against_the_answer() -> None:
     raw = with_response(f"{GERMAN.response} </s> [INST]" + " und so weiter und so fort" * 8)
     assert reasons(raw, with_response(f"{REVISED} </s>" + " und so weiter und so fort" * 6)) == ()
-
-
-def test_a_translated_placeholder_may_be_mended() -> None:
-    raw = Text("Begrüße {name} freundlich.", "", "Guten Tag, {Namen}, wie geht es Ihnen?")
-    assert reasons(raw, with_response("Guten Tag, {name}, wie geht es Ihnen heute?", raw)) == ()
-    assert reasons(raw, with_response("Guten Tag, {nombre}, wie geht es Ihnen heute?", raw)) == ("lost_placeholder",)
-
-
-def test_a_translated_keyword_in_code_may_be_mended() -> None:
-    raw = with_response(f"{GERMAN.response} Das prüft `wenn (20 > 18)`.")
-    assert reasons(raw, with_response(f"{REVISED} Das prüft `if (20 > 18)`.")) == ()
-
-
-def test_a_gap_to_fill_in_stays_in_the_question() -> None:
-    raw = Text("Ergänze: Der Himmel ist ____ und klar.", "", "Der Himmel ist blau und klar.")
-    assert reasons(raw, raw._replace(instruction="Ergänze den Satz: Der Himmel ist ____ und klar.")) == ()
-    assert reasons(raw, raw._replace(instruction="Ergänze: Der Himmel ist blau und klar.")) == ("lost_placeholder",)
-
-
-def test_a_number_may_change_its_form() -> None:
-    raw = Text("Wie viel sind 1,234.5 plus 10?", "", "Das Ergebnis ist 1244.5.")
-    assert reasons(raw, Text("Wie viel sind 1.234,5 plus 10?", "", "Das Ergebnis lautet 1.244,5.")) == ()
-
-
-def test_a_wrong_number_of_the_response_may_be_corrected_but_not_all_of_many_lost() -> None:
-    raw = Text("Wann war das?", "", "Das war 1914, dann 1939, dann 1989 und zuletzt 2001 in ganz Europa zu sehen.")
-    assert reasons(raw, with_response(raw.response.replace("1914", "1918"), raw)) == ()
-    gone = "Das war einst, dann später, dann danach und zuletzt neulich in ganz Europa zu sehen."
-    assert reasons(raw, with_response(gone, raw)) == ("lost_number",)
-
-
-def test_an_input_may_move_into_the_instruction_or_go_if_it_is_but_a_note() -> None:
-    raw = Text("Wähle die richtige Antwort.", "Wer schrieb den Faust?", "Goethe schrieb den Faust.")
-    assert reasons(raw, raw._replace(instruction="Wer schrieb den Faust?", input="")) == ()
-    raw = raw._replace(input="<noinput>")
-    assert reasons(raw, Text(raw.instruction, "", "Johann Wolfgang von Goethe schrieb den Faust.")) == ()
-
-
-@pytest.mark.parametrize("input", ["", "Das Wasser ist heiß, und der Tee zieht zwei Minuten."])
-def test_a_translation_may_leave_the_language(input: str) -> None:
-    raw = Text("Übersetze ins Englische.", input, "The water is hot, and the tea is steeping for two minutes.")
-    assert reasons(raw, with_response("The water is hot and the tea steeps for two minutes.", raw)) == ()
-    assert reasons(with_response(GERMAN.response, raw), with_response(ENGLISH, raw)) == ()
-
-
-def test_a_task_may_stay_in_the_language_its_response_was_in() -> None:
-    raw = Text(
-        "Verbessere bitte die Grammatik der folgenden Zeile.",
-        "He go home",
-        "He goes home every day after his work is done.",
-    )
-    assert reasons(raw, with_response("He goes home every day once his work at the office is done.", raw)) == ()
-    assert reasons(raw, with_response("Torna a casa ogni giorno dopo aver finito il suo lavoro.", raw)) == (
-        "wrong_language",
-    )
-
-
-def test_an_untranslated_pair_may_become_the_declared_language_but_not_stay_english() -> None:
-    raw = Text("Explain in three sentences how to make tea.", "", ENGLISH.replace("Then take out", "Now remove"))
-    assert reasons(raw, Text("Erkläre in drei Sätzen, wie man Tee kocht.", "", REVISED)) == ()
-    assert reasons(raw, with_response(ENGLISH, raw)) == ("wrong_language",)
-
-
-def test_indonesian_and_malay_count_as_one() -> None:
-    raw = Text("Terangkan cara membuat teh.", "", "Panaskan air lalu tuangkan ke atas daun teh dan tunggu.")
-    indonesian = (
-        "Panaskan air hingga mendidih, lalu tuangkan ke atas daun teh dan tunggu selama beberapa menit sebelum diminum."
-    )
-    assert reasons(raw, with_response(indonesian, raw), "ms") == ()
-    assert reasons(raw, with_response(indonesian, raw), "id") == ()
-    assert reasons(raw, with_response(indonesian, raw), "vi") == ("wrong_language",)
-
-
-def test_the_language_of_a_regional_tag_is_the_language() -> None:
-    assert reasons(GERMAN, with_response(REVISED), "de-AT") == ()
 
 
 @pytest.mark.parametrize(
@@ -244,13 +130,6 @@ def test_each_check_can_be_switched_off(setting: str, revised: Text, reason: str
     off: dict[str, Any] = {setting: False}
     assert reasons(GERMAN, revised) == (reason,)
     assert reasons(GERMAN, revised, guard=Guard(GuardSettings(**off), LOCALES)) == ()
-
-
-def test_without_the_script_check_another_script_is_another_language() -> None:
-    guard = Guard(GuardSettings(script=False), LOCALES)
-    assert reasons(GERMAN, with_response(THAI), guard=guard) == ("wrong_language",)
-    neither = Guard(GuardSettings(script=False, language=False), LOCALES)
-    assert reasons(GERMAN, with_response(THAI), guard=neither) == ()
 
 
 def test_every_reason_of_the_engine_has_a_meaning() -> None:
@@ -346,21 +225,6 @@ def test_long_hostile_text_is_judged_in_linear_time(unit: str) -> None:
         assert verdict.decision == "boosted" or verdict.text == raw
 
 
-def samples() -> dict[str, dict[str, dict[str, Any]]]:
-    """The package's own revisions: by source, then by language."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for file in (resources.files("midb_ray") / "samples" / "revisions").iterdir():
-        for line in file.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            found.setdefault(row["source_id"], {})[row["language"]] = row
-    return found
-
-
-def raw_and_revised(row: dict[str, Any]) -> tuple[Text, Text]:
-    raw = Text(row["raw_instruction"], row["raw_input"], row["raw_response"])
-    return raw, Text(row["instruction"], row["input"], row["response"])
-
-
 def test_expert_revisions_of_every_language_are_accepted() -> None:
     rejected = {
         (row["language"], source): found
@@ -369,17 +233,3 @@ def test_expert_revisions_of_every_language_are_accepted() -> None:
         if (found := reasons(*raw_and_revised(row), row["language"]))
     }
     assert rejected == {}
-
-
-def test_the_response_of_another_language_is_rejected_in_every_language() -> None:
-    tried = caught = 0
-    for rows in samples().values():
-        for row in rows.values():
-            for other in rows.values():
-                if LOCALES.resolve(row["language"]).group != LOCALES.resolve(other["language"]).group:
-                    raw, revised = raw_and_revised(row)
-                    found = reasons(raw, with_response(other["response"], revised), row["language"])
-                    tried += 1
-                    caught += not {"wrong_language", "wrong_script"}.isdisjoint(found)
-    assert tried > 2_000
-    assert caught / tried > 0.99
