@@ -152,10 +152,8 @@ def test_small_edits_that_make_a_refusal_or_set_a_remark_free_are_seen() -> None
     assert reasons(raw, with_response(raw.response.replace("can", "can't", 1), TEA), "en") == ("refusal",)
     remark = f"I have corrected the grammar. {TEA.response}"
     assert reasons(with_response(f"He said: {remark}", TEA), with_response(remark, TEA), "en") == ("leaked_marker",)
-    assert "refusal" in reasons(
-        declined = with_response("As a large language model, I do not have the ability to explain that.", TEA)
-        TEA, declined, "en"
-    )
+    declined = with_response("As a large language model, I do not have the ability to explain that.", TEA)
+    assert "refusal" in reasons(TEA, declined, "en")
 
 
 @pytest.mark.parametrize(
