@@ -313,31 +313,3 @@ def test_a_selection_takes_from_the_sample_only(tmp_path: Path) -> None:
     plan = planned(path, "lines", Sizes(1 << 20, 8, 1 << 20), sample=0.3)
     chosen = planning.select(plan, lambda shard: ["fr"] * shard.rows, 10)
     assert rows_of(list(chosen)) == rows_of(plan)[:10]
-
-
-def test_a_plan_is_written_and_read_in_parts(tmp_path: Path) -> None:
-    plan = [
-        Shard(
-            number,
-            "fr é.jsonl",
-            "s3://b/fr",
-            "lines",
-            "alpaca",
-            number << 33,
-            10,
-            1,
-            number,
-            2,
-            [0, 3] if number % 2 else None,
-        )
-        for number in range(10_000)
-    ]
-    plan[-1] = plan[-1]._replace(error="broken")
-    uri = f"{tmp_path}/plan.parquet"
-    shards.write_plan(uri, [shards.to_table(plan[:6000]), shards.to_table([]), shards.to_table(plan[6000:])])
-    for start, count in ((0, None), (0, 5), (4090, 10), (5999, 4001), (10_000, 5)):
-        found = [shard for table in shards.read_plan(uri, start, count) for shard in shards.from_table(table)]
-        assert found == plan[start : None if count is None else start + count]
-    assert max(table.num_rows for table in shards.read_plan(uri)) <= 4096
-    shards.write_plan(uri, [])
-    assert list(shards.read_plan(uri)) == []
