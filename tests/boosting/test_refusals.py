@@ -174,7 +174,7 @@ def test_a_relative_output_of_a_submitted_job_is_refused(tmp_path, make_corpus, 
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
     assert boost("run", "--input", corpus) == 2
-    assert "deleted with it; give an absolute path" in " ".join(capsys.readouterr().err.split())
+    assert "deleted with it; give an absolute place" in " ".join(capsys.readouterr().err.split())
     assert boost(tmp_path / "run", "--input", corpus) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["rows"] == 3
 
