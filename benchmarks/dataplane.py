@@ -3,7 +3,9 @@
     python benchmarks/dataplane.py [--pairs 1000000] [--output benchmarks.json]
 
 Pairs are made by recombining the sample corpus to the length of machine-translated Alpaca data (about 370 characters). Each
-job is a process of its own, as a user would start it; memory is the private memory of its processes, read every other second.
+job is a process of its own, as a user would start it; memory is read every other second: the anonymous memory of its processes
+(heaps and stacks), and apart from it the pages of Ray's object store that one of them has touched. Those are shared, count as
+private to whoever touched them alone, and their number grows up to the size of the store, whatever the job needs.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ RUNS = 3  # of the short measurements; the long ones run once
 
 
 class Measured(NamedTuple):
-    """One job: wall time, seconds from its first to its last shard, and peak private memory in MiB."""
+    """One job: wall time, seconds from its first to its last shard, and peaks of memory in MiB: anonymous, and shared at most."""
 
     seconds: float
     streaming: float
     driver: float
     largest_worker: float
     workers: float
+    shared: float
 
 
 def main() -> None:
@@ -138,14 +141,14 @@ def boost(corpus: Path, output: Path, *more: str) -> Measured:
     assert summary["complete"], summary
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     shutil.rmtree(output)
-    return Measured(seconds, lines[-1]["seconds"], memory.driver, memory.largest_worker, memory.workers)
+    return Measured(seconds, lines[-1]["seconds"], memory.driver, memory.largest_worker, memory.workers, memory.shared)
 
 
 class Memory:
-    """Peaks of private memory (MiB) of a process and of the Ray workers below it."""
+    """Peaks of anonymous memory (MiB) of a process and of the Ray workers below it, and the most that one of them shares."""
 
     def __init__(self, process: int) -> None:
-        self.driver = self.largest_worker = self.workers = 0.0
+        self.driver = self.largest_worker = self.workers = self.shared = 0.0
         self._process = psutil.Process(process)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -158,12 +161,14 @@ class Memory:
     def _watch(self) -> None:
         while not self._ended.wait(2):
             try:
-                self.driver = max(self.driver, _private(self._process))
-                workers = [_private(child) for child in self._process.children(recursive=True) if _is_worker(child)]
+                children = [child for child in self._process.children(recursive=True) if _is_worker(child)]
             except psutil.NoSuchProcess:
                 continue
-            self.largest_worker = max([self.largest_worker, *workers])
-            self.workers = max(self.workers, sum(workers))
+            driver, *workers = [_memory(process.pid) for process in (self._process, *children)]
+            self.driver = max(self.driver, driver[0])
+            self.largest_worker = max([self.largest_worker, *(anonymous for anonymous, _ in workers)])
+            self.workers = max(self.workers, sum(anonymous for anonymous, _ in workers))
+            self.shared = max([self.shared, driver[1], *(shared for _, shared in workers)])
 
 
 def _is_worker(process: psutil.Process) -> bool:
@@ -173,11 +178,15 @@ def _is_worker(process: psutil.Process) -> bool:
         return False
 
 
-def _private(process: psutil.Process) -> float:
+def _memory(process: int) -> tuple[float, float]:
+    """Anonymous and shared memory of a process in MiB; nothing of one that has just ended."""
     try:
-        return float(process.memory_full_info().uss) / 2**20
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return 0.0
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0, 0.0
+    found = dict(line.split(":", 1) for line in lines)
+    anonymous, shared = (int(found.get(name, "0 kB").split()[0]) / 1024 for name in ("RssAnon", "RssShmem"))
+    return anonymous, shared
 
 
 def report(name: str, pairs: int, seconds: float, peer: float, measured: Measured | None = None) -> None:
@@ -185,7 +194,7 @@ def report(name: str, pairs: int, seconds: float, peer: float, measured: Measure
     if measured:
         text += (
             f"; while streaming {pairs / measured.streaming:,.0f} pairs/s; peak MiB: driver {measured.driver:.0f}, "
-            f"largest worker {measured.largest_worker:.0f}, all workers {measured.workers:.0f}"
+            f"largest worker {measured.largest_worker:.0f}, all workers {measured.workers:.0f}; shared {measured.shared:.0f}"
         )
     print(text, flush=True)
 
