@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from midb_ray.errors import UserError
-from midb_ray.training.settings import FreshModelSettings
+from midb_ray.training.settings import ScratchSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _END, _PAD = "<|end|>", "<|pad|>"
 
 
-def fresh_tokenizer(texts: Iterable[str], settings: FreshModelSettings) -> PreTrainedTokenizerBase:
+def fresh_tokenizer(texts: Iterable[str], settings: ScratchSettings) -> PreTrainedTokenizerBase:
     """A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2) trained on `texts`: any text has ids."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -35,7 +35,7 @@ def fresh_tokenizer(texts: Iterable[str], settings: FreshModelSettings) -> PreTr
     )
 
 
-def fresh_model(tokenizer: PreTrainedTokenizerBase, settings: FreshModelSettings, seed: int) -> PreTrainedModel:
+def fresh_model(tokenizer: PreTrainedTokenizerBase, settings: ScratchSettings, seed: int) -> PreTrainedModel:
     """A Llama with random weights, embeddings tied, in float32."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
