@@ -3,127 +3,117 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.training.examples import IGNORED, Batch
+from midb_ray.training.batches import Schedule, pack
+from midb_ray.training.examples import Examples, MicroBatch, micro_batch
 from midb_ray.training.settings import TrainSettings
+from midb_ray.training.steppers import Stepper
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
 
-class Report(NamedTuple):
-    """Where training stands: loss per answer token over the last steps, and answer tokens per second over all workers."""
+class Step(NamedTuple):
+    """One step: loss per answer token before it, the norm of its gradient, its learning rate, and over all workers its examples,
+    its tokens (none is padding) and those of them in answers."""
 
-    step: int
-    steps: int
     loss: float
+    gradient_norm: float
     learning_rate: float
-    tokens_per_second: float
-    eta_seconds: float
+    examples: int
+    tokens: int
+    answer_tokens: int
 
 
-class Stepper(Protocol):
-    """How gradients are made and applied."""
+def run_step(stepper: Stepper, examples: Examples, schedule: Schedule, step: int, settings: TrainSettings) -> Step:
+    """Train one step (from 0).
 
-    device: torch.device
-    module: torch.nn.Module
-
-    def backward(self, loss: torch.Tensor) -> None: ...
-
-    def update(self, learning_rate: float) -> None: ...
-
-    def weights(self) -> dict[str, torch.Tensor]: ...
-
-
-class PlainStepper:
-    """AdamW in one process, without DeepSpeed."""
-
-    def __init__(self, model: PreTrainedModel, settings: TrainSettings, device: str = "cpu") -> None:
-        import torch
-
-        self.device = torch.device(device)
-        self.module = model.to(self.device)
-        self._clip = settings.clip
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), settings.learning_rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay
-        )
-
-    def backward(self, loss: torch.Tensor) -> None:
-        loss.backward()
-
-    def update(self, learning_rate: float) -> None:
-        import torch
-
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.module.state_dict().items()}
-
-
-def run_loop(
-    stepper: Stepper,
-    batches: Iterator[Batch],
-    steps: int,
-    settings: TrainSettings,
-    report: Callable[[Report], None],
-    total: Callable[[float], float] = lambda value: value,
-) -> list[float]:
-    """Train for `steps`; returns the loss per answer token of each step.
-
-    `total` sums a number over all workers. Raises `UserError` when the loss is not finite; all workers raise together.
+    Raises `UserError` when the loss is not finite, on all workers together and before any weight has changed.
     """
-    started = told = time.monotonic()
-    losses: list[float] = []
-    tokens = 0
-    stepper.module.train()
-    for step, batch in enumerate(batches, start=1):
-        learning_rate = rate(step, steps, settings)
-        summed = loss_sum(stepper, batch)
+    chosen = schedule.indices(step)
+    lengths = examples.lengths[chosen]
+    answer_tokens = int((lengths - examples.answers[chosen]).sum())
+    learning_rate = rate(step + 1, schedule.steps, settings)
+    summed = 0.0
+    parts = share(stepper, examples, chosen.tolist(), settings)
+    seed(settings.seed, step, stepper.rank)
+    for number, part in enumerate(parts, start=1):
+        loss = loss_sum(stepper, part)
+        summed += loss.detach()
         # Workers' gradients are averaged: scaled so, their mean is the gradient of the mean over the step's answer tokens.
-        stepper.backward(summed * settings.workers / batch.answer_tokens)
-        loss = total(float(summed.detach())) / batch.answer_tokens
-        if not math.isfinite(loss):
-            raise UserError(
-                f"The loss is {loss} at step {step} of {steps}; try a lower learning_rate or dtype float32."
-            )
-        stepper.update(learning_rate)
-        losses.append(loss)
-        tokens += batch.answer_tokens
-        if step % settings.log_steps == 0 or step == steps:
-            now = time.monotonic()
-            recent = losses[-settings.log_steps :]
-            eta = (now - started) / step * (steps - step)
-            report(Report(step, steps, sum(recent) / len(recent), learning_rate, tokens / (now - told), eta))
-            told, tokens = now, 0
-    return losses
+        stepper.backward(loss * (stepper.workers / answer_tokens), last=number == len(parts))
+    loss = stepper.total(float(summed))[0] / answer_tokens
+    if not math.isfinite(loss):
+        raise UserError(
+            f"The loss is {loss} at step {step + 1} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
+            "learning_rate or dtype float32."
+        )
+    norm = stepper.update(learning_rate)
+    return Step(loss, norm, learning_rate, len(chosen), int(lengths.sum()), answer_tokens)
 
 
-def loss_sum(stepper: Stepper, batch: Batch) -> torch.Tensor:
-    """Negative log-likelihood of the batch's labels, summed. Logits are made for the last positions only, where labels are."""
+def share(stepper: Stepper, examples: Examples, chosen: Sequence[int], settings: TrainSettings) -> list[MicroBatch]:
+    """This worker's micro-batches of the examples of a step; every worker has as many."""
+    packed = pack(examples.lengths[chosen].tolist(), settings.micro_tokens, stepper.workers, settings.packing)
+    return [micro_batch(examples, [chosen[place] for place in one]) for one in packed[stepper.rank]]
+
+
+def loss_sum(stepper: Stepper, batch: MicroBatch) -> torch.Tensor:
+    """Negative log-likelihood of the batch's targets, summed. Logits are made for the tokens before targets only."""
+    from midb_ray.training.losses import answer_loss
+
+    here = batch.to(stepper.device)
+    with stepper.compute():
+        logits = stepper.module(
+            input_ids=here.ids,
+            position_ids=here.positions,
+            use_cache=False,
+            logits_to_keep=here.places,
+            cu_seq_lens_q=here.bounds,
+            cu_seq_lens_k=here.bounds,
+            max_length_q=here.longest,
+            max_length_k=here.longest,
+        ).logits[0]
+    return answer_loss(logits, here.targets)
+
+
+def validate(stepper: Stepper, examples: Examples, settings: TrainSettings) -> dict[str, float]:
+    """Loss per answer token of each language. Every worker must call it; all get the same."""
     import torch
 
-    ids, labels = batch.ids.to(stepper.device), batch.labels.to(stepper.device)
-    logits = stepper.module(input_ids=ids, use_cache=False, logits_to_keep=batch.kept).logits[:, :-1].float()
-    wanted = labels[:, ids.shape[1] - batch.kept + 1 :]
-    return torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+    languages = examples.column("language")
+    names = sorted(set(languages))
+    sums = {name: [0.0, 0.0] for name in names}
+    stepper.module.eval()
+    with torch.no_grad():
+        for name in names:
+            chosen = [index for index, language in enumerate(languages) if language == name]
+            for part in share(stepper, examples, chosen, settings):
+                sums[name][0] += float(loss_sum(stepper, part))
+                sums[name][1] += len(part.targets)
+    stepper.module.train()
+    flat = stepper.total(*(value for pair in sums.values() for value in pair))
+    return {name: flat[2 * place] / flat[2 * place + 1] for place, name in enumerate(names)}
 
 
 def rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """The learning rate of a step (from 1): linear warm-up, then the schedule down to a tenth (cosine, linear) or level."""
+    """The learning rate of a step (from 1): linear warm-up, then the schedule down to `final_learning_rate`, or level."""
     warm = max(round(settings.warmup * steps), 1)
     if step <= warm:
         return settings.learning_rate * step / warm
-    share = (step - warm) / max(steps - warm, 1)
-    falling = {"cosine": (1 + math.cos(math.pi * share)) / 2, "linear": 1 - share, "constant": 1.0}[settings.schedule]
-    return settings.learning_rate * (0.1 + 0.9 * falling)
+    done = (step - warm) / max(steps - warm, 1)
+    falling = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}[settings.schedule]
+    floor = settings.final_learning_rate
+    return settings.learning_rate * (floor + (1 - floor) * falling)
+
+
+def seed(number: int, step: int, rank: int) -> None:
+    """Dropout of a step follows from the run's seed, the step and the worker: no state has to be kept in checkpoints."""
+    import torch
+
+    torch.manual_seed((number * 1_000_003 + step) * 1_009 + rank)
+
+

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from midb_ray.errors import UserError
+from midb_ray.training import attention
 from midb_ray.training.settings import ScratchSettings
 
 if TYPE_CHECKING:
@@ -58,14 +59,20 @@ def fresh_model(tokenizer: PreTrainedTokenizerBase, settings: ScratchSettings, s
     )
 
 
-def load_model(path: str, revision: str | None, dtype: str) -> PreTrainedModel:
+def load_model(path: str, revision: str | None, dtype: str, packing: bool = True) -> PreTrainedModel:
     """A model to train, from safetensors. Raises `UserError` if it cannot be loaded."""
     import torch
     from transformers import AutoModelForCausalLM
 
+    attention.register()
     try:
         return AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+            path,
+            revision=revision,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention.NAME if packing else None,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError) as error:
         raise UserError(f"Cannot load the model {path!r}: {' '.join(str(error).split())[:300]}") from None

@@ -1,0 +1,105 @@
+"""Attention for packed examples: each example sees itself alone, and nothing is computed between examples.
+
+A packed micro-batch is one long row; `cu_seq_lens_q` says where its examples begin and end (the standard argument that models
+hand down to attention functions). Position ids that restart would do with a dense mask, at the price of a square of the whole row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from midb_ray.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "midb_packed"
+
+
+def register() -> None:
+    """Make the function known to transformers under `NAME`; models load with `attn_implementation=NAME`."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    AttentionInterface.register(NAME, packed_attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _no_mask)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each example: (1, heads, tokens, width) for the query, fewer heads for key and value.
+
+    Returns (1, tokens, heads, width). Raises `UserError` for models whose attention has parts that are not built here.
+    """
+    bounds = options.get("cu_seq_lens_q")
+    if bounds is None or query.shape[0] != 1:
+        raise AssertionError("packed attention takes one row and cu_seq_lens_q")
+    if options.get("softcap") is not None or options.get("s_aux") is not None:
+        raise UserError("packing: the attention of this model (soft caps, sinks) cannot be packed; set packing to false.")
+    window = options.get("sliding_window")
+    if query.is_cuda and query.dtype != _float32() and not dropout:
+        from torch.nn.attention.varlen import varlen_attn
+
+        longest = options["max_length_q"]
+        packed = varlen_attn(
+            *(each[0].transpose(0, 1) for each in (query, key, value)),
+            *(bounds, bounds, longest, longest),
+            scale=scaling,
+            window_size=(window - 1 if window else -1, 0),
+            enable_gqa=key.shape[1] != query.shape[1],
+        )
+        return packed[None], None
+    limits = bounds.tolist()
+    parts = [
+        _one(query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end], scaling, dropout, window)
+        for begin, end in zip(limits[:-1], limits[1:], strict=True)
+    ]
+    import torch
+
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+def _one(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+) -> torch.Tensor:
+    """One example. Its own call of torch's fused attention: causal, without a mask where no window cuts it."""
+    import torch
+
+    tokens = query.shape[2]
+    mask = None
+    if window is not None and tokens > window:
+        ones = torch.ones((tokens, tokens), dtype=torch.bool, device=query.device)
+        mask = ones.tril().triu(1 - window)
+    return torch.nn.functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        is_causal=mask is None,
+        scale=scaling,
+        enable_gqa=key.shape[1] != query.shape[1],
+    )
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _float32() -> torch.dtype:
+    import torch
+
+    return torch.float32
