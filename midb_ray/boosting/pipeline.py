@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from midb_ray.boosting import card_record, summary
 from midb_ray.boosting import plan as plans
-from midb_ray.boosting import summary
 from midb_ray.boosting.plan import Plan
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
@@ -33,7 +33,9 @@ def boost(settings: BoostSettings) -> int:
     locales = load_locales(settings.locales)
     settings, files = _checked(settings, locales)
     work = BoostWork(settings, json.dumps(locales.fingerprint(), ensure_ascii=False))
-    wanted = fingerprint(settings, engines.identity(settings.engine), locales.fingerprint())
+    identity = engines.identity(settings.engine)
+    card_record.tell(settings.engine, identity, settings.template)
+    wanted = fingerprint(settings, identity, locales.fingerprint())
     place = storage.absolute(settings.output)
     goes_on = folder.examine(place, "boost", wanted, settings.accept, settings.fresh) is not None
     if settings.dry_run:

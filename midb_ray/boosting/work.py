@@ -43,10 +43,9 @@ class BoostWork:
         """Read a shard, render and tokenise its prompts: one row for `flight`. Raises OSError if it cannot be read."""
         pairs, dead = read(self, shard)
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
-        serialised = [prompts.serialise(text) for text in texts]
         headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
-        rendered = [f"{headings[pair.language]}{text}" for pair, text in zip(pairs, serialised, strict=True)]
-        return pack(shard.shard, pairs, dead, _requester(self).requests(rendered, serialised))
+        found = requests(_requester(self), [headings[pair.language] for pair in pairs], texts)
+        return pack(shard.shard, pairs, dead, found)
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """Judge every answer; see `engines.actor.Work`."""
@@ -54,19 +53,36 @@ class BoostWork:
         languages = table.column("language").to_pylist()
         texts = map(Text, *(table.column(name).to_pylist() for name in Text._fields))
         judged = zip(texts, languages, flight.requests, completions, strict=True)
-        verdicts = [_verdict(guard, *one) for one in judged]
+        verdicts = [verdict(guard, *one) for one in judged]
         prompt_tokens = [
             None if request is None or request.ids is None else len(request.ids) for request in flight.requests
         ]
         answer_tokens = [None if completion is None else completion.tokens for completion in completions]
         figures = Figures(rows_in=len(verdicts) + flight.dead_letters.num_rows)
-        for language, verdict in zip(languages, verdicts, strict=True):
-            figures.count(language, verdict.decision, verdict.reasons)
+        for language, found in zip(languages, verdicts, strict=True):
+            figures.count(language, found.decision, found.reasons)
         figures.prompt_tokens = sum(count or 0 for count in prompt_tokens)
         figures.answer_tokens = sum(count or 0 for count in answer_tokens)
         figures.dead_letters = flight.dead_letters.num_rows
         figures.dead_letter_reasons.update(flight.dead_letters.column("reason").to_pylist())
         return _output(table, verdicts, prompt_tokens, answer_tokens), flight.dead_letters, figures
+
+
+def requests(requester: Requester, headings: list[str], texts: list[Text]) -> list[Request | None]:
+    """One request for each pair, under the heading of its language; None where the prompt is too long."""
+    serialised = [prompts.serialise(text) for text in texts]
+    rendered = [f"{heading}{text}" for heading, text in zip(headings, serialised, strict=True)]
+    return requester.requests(rendered, serialised)
+
+
+def verdict(guard: Guard, raw: Text, language: str, request: Request | None, completion: Completion | None) -> Verdict:
+    """What becomes of one pair. `request` or `completion` is None where the engine was not asked."""
+    if request is None or completion is None:
+        return Verdict("kept_original", ("prompt_too_long",), raw, 0)
+    if completion.finish == "error":
+        reason = ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error"
+        return Verdict("kept_original", (reason,), raw, 0)
+    return guard.judge(raw, language, completion.text, completion.finish)
 
 
 def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLetter]]:
@@ -93,16 +109,6 @@ def _outcomes(work: BoostWork, shard: shards.Shard) -> Iterator[Pair | DeadLette
     reader = _reader(work, shard.format)
     for position, line, offset, raw in shards.read(shard):
         yield reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
-
-
-def _verdict(guard: Guard, raw: Text, language: str, request: Request | None, completion: Completion | None) -> Verdict:
-    """What becomes of one pair."""
-    if request is None or completion is None:
-        return Verdict("kept_original", ("prompt_too_long",), raw, 0)
-    if completion.finish == "error":
-        reason = ENGINE_CRASH if completion.error == ENGINE_CRASH else "engine_error"
-        return Verdict("kept_original", (reason,), raw, 0)
-    return guard.judge(raw, language, completion.text, completion.finish)
 
 
 def _output(
