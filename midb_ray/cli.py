@@ -14,19 +14,20 @@ from midb_ray.errors import ExitCode, UserError
 _JOBS = {
     "boost": "rewrite an instruction corpus with a booster",
     "train": "fine-tune a booster on expert revisions",
+    "revisions": "make a training set of expert revisions",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one job; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    jobs: dict[str, Callable[[Sequence[str]], int]] = {"boost": boost, "train": train}
+    jobs: dict[str, Callable[[Sequence[str]], int]] = {"boost": boost, "train": train, "revisions": revisions}
     if given and given[0] in jobs:
         return jobs[given[0]](given[1:])
     if given and given[0] in ("--version", "-V"):
         print(f"midb-ray {midb_ray.__version__}")
         return ExitCode.OK
-    known = "\n".join(f"  {name:<8} {text}" for name, text in _JOBS.items())
+    known = "\n".join(f"  {name:<10} {text}" for name, text in _JOBS.items())
     text = f"usage: midb-ray JOB [--config FILE] [--SETTING VALUE ...]\n\njobs:\n{known}\n\nmidb-ray JOB --help lists its settings."
     if not given or given[0] in ("--help", "-h"):
         print(text)
@@ -55,10 +56,25 @@ def train(arguments: Sequence[str]) -> int:
     from midb_ray.training.settings import TrainSettings
 
     def run() -> int:
-        settings, _ = config.load(TrainSettings, "midb-ray train", arguments)
+        settings, origins = config.load(TrainSettings, "midb-ray train", arguments)
         from midb_ray.training import pipeline
 
-        pipeline.train(settings)
+        pipeline.train(settings, origins)
+        return ExitCode.OK
+
+    return _guarded(run, arguments)
+
+
+def revisions(arguments: Sequence[str]) -> int:
+    """`midb-ray revisions`, also `jobs/revisions.py`."""
+    from midb_ray import config
+    from midb_ray.training.revisions_settings import RevisionsSettings
+
+    def run() -> int:
+        settings, _ = config.load(RevisionsSettings, "midb-ray revisions", arguments)
+        from midb_ray.training import revisions_pipeline
+
+        print(revisions_pipeline.make(settings))
         return ExitCode.OK
 
     return _guarded(run, arguments)

@@ -122,6 +122,25 @@ BOOSTED_SCHEMA = pa.schema(
     ]
 )
 
+# A row of a training set: a raw pair and the revised one, in the form of our own that `formats.revisions` reads. `distance` is in
+# characters, 0 where nothing is to be changed.
+REVISION_SCHEMA = pa.schema(
+    [
+        pa.field("row", TEXT, nullable=False),
+        pa.field("id", TEXT),
+        pa.field("source_id", TEXT),
+        pa.field("language", TEXT, nullable=False),
+        pa.field("raw_instruction", TEXT, nullable=False),
+        pa.field("raw_input", TEXT, nullable=False),
+        pa.field("raw_response", TEXT, nullable=False),
+        pa.field("instruction", TEXT, nullable=False),
+        pa.field("input", TEXT, nullable=False),
+        pa.field("response", TEXT, nullable=False),
+        pa.field("kinds", TEXTS, nullable=False),
+        pa.field("distance", pa.int32(), nullable=False),
+    ]
+)
+
 
 def pairs_to_table(pairs: list[Pair]) -> pa.Table:
     """A table with `PAIR_SCHEMA`, one row per pair, built column by column (several times faster than row by row)."""

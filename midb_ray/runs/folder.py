@@ -28,6 +28,7 @@ PLAN = "plan.parquet"
 _RUN = "run.json"
 _OURS = (_RUN, claim.FILE, PLAN, "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
+_TRAINING = ("revisions", "examples", "start", "checkpoints", "booster", "adapter", "tensorboard")
 
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}
 
@@ -136,13 +137,14 @@ def _read(uri: str, fresh: bool) -> dict[str, Any] | None:
 
 def _has_begun(uri: str) -> bool:
     """Whether anything was planned or done; if not, the run may begin anew with whatever settings."""
-    return storage.info(storage.join(uri, PLAN)) is not None or storage.is_folder(storage.join(uri, "pairs"))
+    begun = any(storage.is_folder(storage.join(uri, name)) for name in ("pairs", "revisions"))
+    return begun or storage.info(storage.join(uri, PLAN)) is not None
 
 
 def _refuse_strangers(uri: str, fresh: bool) -> None:
     """Raise `UserError` if a folder without run.json holds anything but hidden files; what runs write may be there if `fresh`."""
     found = {*(file.uri.rpartition("/")[2] for file in storage.list_files(uri)), *storage.list_folders(uri)}
-    ours = {*_OURS, *_FOLDERS}
+    ours = {*_OURS, *_FOLDERS, *_TRAINING}
     for name in sorted(found - ours - {"lost+found"}):
         if not name.startswith("."):
             raise UserError(
@@ -182,7 +184,7 @@ def _resume(uri: str, fingerprint: Fingerprint, settings: dict[str, Any], found:
 
 def _clear(uri: str) -> None:
     """Delete what a run has written, and nothing else; what is staged has been planned already and is read next."""
-    for folder in _FOLDERS:
+    for folder in (*_FOLDERS, *_TRAINING):
         if folder == "staging":
             continue
         storage.delete_folder(storage.join(uri, folder))

@@ -6,6 +6,7 @@ hand down to attention functions). Position ids that restart would do with a den
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from midb_ray.errors import UserError
@@ -26,11 +27,11 @@ def register() -> None:
 
 
 def packed_attention(
-    module: torch.nn.Module,
+    module: torch.nn.Module,  # noqa: ARG001 - what transformers calls it with
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001
     scaling: float | None = None,
     dropout: float = 0.0,
     **options: Any,
@@ -43,7 +44,9 @@ def packed_attention(
     if bounds is None or query.shape[0] != 1:
         raise AssertionError("packed attention takes one row and cu_seq_lens_q")
     if options.get("softcap") is not None or options.get("s_aux") is not None:
-        raise UserError("packing: the attention of this model (soft caps, sinks) cannot be packed; set packing to false.")
+        raise UserError(
+            "packing: the attention of this model (soft caps, sinks) cannot be packed; set packing to false."
+        )
     window = options.get("sliding_window")
     if query.is_cuda and query.dtype != _float32() and not dropout:
         from torch.nn.attention.varlen import varlen_attn
@@ -60,7 +63,7 @@ def packed_attention(
     limits = bounds.tolist()
     parts = [
         _one(query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end], scaling, dropout, window)
-        for begin, end in zip(limits[:-1], limits[1:], strict=True)
+        for begin, end in itertools.pairwise(limits)
     ]
     import torch
 

@@ -139,7 +139,9 @@ def micro_batch(examples: Examples, chosen: Sequence[int]) -> MicroBatch:
     ids = [examples.ids(index) for index in shown]
     bounds = np.cumsum([0, *map(len, ids)])
     answers = examples.answers[shown]
-    places = [np.arange(begin + answer - 1, end - 1) for begin, end, answer in zip(bounds, bounds[1:], answers, strict=False)]
+    places = [
+        np.arange(begin + answer - 1, end - 1) for begin, end, answer in zip(bounds, bounds[1:], answers, strict=False)
+    ]
     labelled = np.concatenate(places) if chosen else np.zeros(0, np.int64)
     row = np.concatenate(ids).astype(np.int64)
     return MicroBatch(

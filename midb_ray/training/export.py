@@ -1,85 +1,152 @@
-"""The booster as a plain Hugging Face directory: safetensors, tokenizer, generation config, a card that says what it is."""
+"""The booster as a plain Hugging Face directory, and the proof that what was written is what was trained."""
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.runs import storage
+from midb_ray.runs import storage, transfer
+from midb_ray.training import lora
+from midb_ray.training.examples import Examples, MicroBatch, micro_batch
 from midb_ray.training.settings import TrainSettings
+from midb_ray.training.steppers import Stepper
 
 if TYPE_CHECKING:
     import torch
 
-_RUST_OSERROR = re.compile(r"\(os error \d+\)")
-
-CARD = """---
-library_name: transformers
-tags: [midb, instruction-data]
----
-# Booster
-
-A model that rewrites instruction pairs, trained with midb_ray {version}.
-
-- Start: {start}
-- Data: {examples} examples from {revisions} expert revisions in {languages} languages ({sources}); {left_out} longer than
-  {max_tokens} tokens left out. The licence of the revisions and of the start model also binds this model.
-- Template: `{template}`; boost with the same
-- Settings: {epochs} epochs, {steps} steps of {batch_size} examples, learning rate {learning_rate} ({schedule}), {dtype},
-  ZeRO stage {zero_stage}, {workers} worker(s), seed {seed}
-- Loss per answer token at the end: {loss:.4f} (on the training data); {seconds:.0f} seconds
-"""
+BOOSTER, ADAPTER = "booster", "adapter"
+_PROBE = 512  # tokens that trained and reloaded model are compared on
+_TOLERANCE = {
+    "float32": 1e-3,
+    "bfloat16": 0.1,
+}  # mean difference of log-probabilities; merging rounds to the model's type
 
 
-@contextlib.contextmanager
-def writing(output: str | Path) -> Iterator[None]:
-    """Failures of the file system within the block as a `UserError` about the booster in `output`."""
+class Probe(NamedTuple):
+    """Tokens, and the log-probabilities (tokens - 1,) that the trained model gives to each but the first; None elsewhere."""
+
+    batch: MicroBatch
+    expected: torch.Tensor | None
+
+
+def probe(stepper: Stepper, examples: Examples) -> Probe:
+    """What the trained model says of an example. Every worker must call it: ZeRO 3 computes together."""
+    import torch
+
+    whole = micro_batch(examples, [int(examples.lengths.argmax())])
+    size = min(_PROBE, whole.ids.shape[1])
+    bounds = torch.tensor([0, size], dtype=torch.int32)
+    places = torch.arange(size - 1)
+    batch = MicroBatch(whole.ids[:, :size], whole.positions[:, :size], bounds, size, places, whole.ids[0, 1:size])
+    here = batch.to(stepper.device)
+    stepper.module.eval()
+    with torch.no_grad(), stepper.compute():
+        logits = stepper.module(
+            input_ids=here.ids,
+            position_ids=here.positions,
+            use_cache=False,
+            cu_seq_lens_q=here.bounds,
+            cu_seq_lens_k=here.bounds,
+            max_length_q=size,
+            max_length_k=size,
+        ).logits[0, :-1]
+    stepper.module.train()
+    return Probe(batch, _chosen(logits.cpu(), batch.targets) if stepper.rank == 0 else None)
+
+
+def export(
+    run: str, stepper: Stepper, examples: Examples, settings: TrainSettings, start: str, revision: str | None, card: str
+) -> float | None:
+    """Write the booster, and the adapter if there is one, into the run folder; returns on the first worker how far the reloaded
+    model is from the trained one (mean difference of log-probabilities). Every worker must call it.
+
+    Raises `UserError` if it cannot be written, or is not what was trained.
+    """
+    module: Any = getattr(stepper.module, "module", stepper.module)
+    adapted = lora.adapters(module) if settings.method == "lora" else {}
+    seen = probe(stepper, examples)
+    trained = stepper.weights(trained_only=True) if adapted else {}
+    weights = stepper.weights()
+    if stepper.rank != 0:
+        return None
     try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # safetensors and tokenizers, written in Rust, have no OSError
-        if not isinstance(error, OSError) and not _RUST_OSERROR.search(str(error)):
-            raise
-        raise storage.explain(error, str(output), "write the booster") from error
+        with tempfile.TemporaryDirectory(prefix="midb-export-") as scratch:
+            booster, adapter = Path(scratch) / BOOSTER, Path(scratch) / ADAPTER
+            if adapted:
+                lora.write(adapter, module, trained, start, revision)
+                lora.check(adapter)
+                weights = lora.merge(weights, adapted)
+            write_model(booster, start, revision, weights, settings.dtype)
+            weights.clear()
+            (booster / "README.md").write_text(card, encoding="utf-8")
+            difference = verify(booster, seen, settings.dtype)
+            for folder in (booster, adapter) if adapted else (booster,):
+                target = storage.join(run, folder.name)
+                storage.delete_folder(target)
+                transfer.upload(folder, target, last=lambda name: name.endswith("config.json"))
+    except OSError as error:
+        raise storage.explain(error, storage.join(run, BOOSTER), "write the booster") from error
+    return difference
 
 
-def write_model(target: str, start: str, revision: str | None, weights: dict[str, torch.Tensor]) -> None:
-    """Write model and tokenizer to `target`. Raises OSError."""
+def write_model(target: Path, start: str, revision: str | None, weights: dict[str, torch.Tensor], dtype: str) -> None:
+    """Write model and tokenizer to `target`; `weights` are used, not copied. Raises OSError."""
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 
     tokenizer = load_tokenizer(start, revision)
     config = AutoConfig.from_pretrained(start, revision=revision, trust_remote_code=False)
-    config.dtype = next(iter(weights.values())).dtype
-    model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    missing = model.load_state_dict(weights, strict=False)
-    absent = [name for name in missing.missing_keys if not (config.tie_word_embeddings and name == "lm_head.weight")]
-    if absent or missing.unexpected_keys:
-        raise AssertionError(f"weights do not fit the model: {absent or missing.unexpected_keys}")
+    config.dtype = getattr(torch, dtype)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    given = {
+        name: tensor.to(config.dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()
+    }
+    missing = model.load_state_dict(given, strict=False, assign=True)
+    model.tie_weights()
+    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    if absent := [*(set(missing.missing_keys) - tied), *missing.unexpected_keys]:
+        raise AssertionError(f"weights do not fit the model: {absent}")
     end = PromptEncoder(tokenizer).end
-    model.generation_config = GenerationConfig(
-        do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id or end
-    )
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
+    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=pad)
+    try:
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+    except OSError:
+        raise
+    except Exception as error:  # safetensors and tokenizers, written in Rust, have no OSError
+        if "os error" not in str(error):
+            raise
+        raise OSError(str(error)) from error
 
 
-def write_card(target: str, settings: TrainSettings, facts: dict[str, Any]) -> None:
-    """Write the model card."""
-    text = CARD.format(**{**settings.model_dump(), **facts})
-    (Path(target) / "README.md").write_text(text, encoding="utf-8")
+def verify(booster: Path, seen: Probe, dtype: str) -> float:
+    """How far what was written is from what was trained, loaded as an engine would; see `export`. Raises `UserError`."""
+    import torch
+    from transformers import AutoModelForCausalLM
 
-
-def verify(target: str) -> None:
-    """Load what was written as an engine would. Raises `UserError` if it is not whole."""
     from midb_ray.engines import models
 
-    facts = models.check(target)
-    if facts.weight_bytes == 0:
-        raise UserError(f"The booster in {target} has no weights.")
+    models.check(str(booster))
+    model = AutoModelForCausalLM.from_pretrained(booster, dtype=getattr(torch, dtype), trust_remote_code=False).eval()
+    assert seen.expected is not None
+    with torch.no_grad():
+        logits = model(input_ids=seen.batch.ids, use_cache=False).logits[0, :-1]
+    difference = float((_chosen(logits, seen.batch.targets) - seen.expected).abs().mean())
+    if not difference <= _TOLERANCE[dtype]:
+        raise UserError(
+            "The booster as it was written gives other answers than the trained model (log-probabilities differ by "
+            f"{difference:.3g} on average, at most {_TOLERANCE[dtype]:g} was expected); it is not kept, the checkpoints are. "
+            "Run again with dtype float32."
+        )
+    return difference
+
+
+def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """(tokens,) log-probabilities of the tokens that follow."""
+    return logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0]

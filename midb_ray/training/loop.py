@@ -26,10 +26,13 @@ class Step(NamedTuple):
     examples: int
     tokens: int
     answer_tokens: int
+    asked: bool
 
 
-def run_step(stepper: Stepper, examples: Examples, schedule: Schedule, step: int, settings: TrainSettings) -> Step:
-    """Train one step (from 0).
+def run_step(
+    stepper: Stepper, examples: Examples, schedule: Schedule, step: int, settings: TrainSettings, ask: bool = False
+) -> Step:
+    """Train one step (from 0). What one worker wants to `ask` all others, all are `asked`, at no cost: it goes with the loss.
 
     Raises `UserError` when the loss is not finite, on all workers together and before any weight has changed.
     """
@@ -45,14 +48,15 @@ def run_step(stepper: Stepper, examples: Examples, schedule: Schedule, step: int
         summed += loss.detach()
         # Workers' gradients are averaged: scaled so, their mean is the gradient of the mean over the step's answer tokens.
         stepper.backward(loss * (stepper.workers / answer_tokens), last=number == len(parts))
-    loss = stepper.total(float(summed))[0] / answer_tokens
+    total, asked = stepper.total(float(summed), float(ask))
+    loss = total / answer_tokens
     if not math.isfinite(loss):
         raise UserError(
             f"The loss is {loss} at step {step + 1} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
             "learning_rate or dtype float32."
         )
     norm = stepper.update(learning_rate)
-    return Step(loss, norm, learning_rate, len(chosen), int(lengths.sum()), answer_tokens)
+    return Step(loss, norm, learning_rate, len(chosen), int(lengths.sum()), answer_tokens, asked > 0)
 
 
 def share(stepper: Stepper, examples: Examples, chosen: Sequence[int], settings: TrainSettings) -> list[MicroBatch]:
@@ -115,5 +119,3 @@ def seed(number: int, step: int, rank: int) -> None:
     import torch
 
     torch.manual_seed((number * 1_000_003 + step) * 1_009 + rank)
-
-

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midb_ray.errors import UserError
+from midb_ray.runs import transfer
 from midb_ray.training import attention
-from midb_ray.training.settings import ScratchSettings
+from midb_ray.training.settings import ScratchSettings, TrainSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -57,6 +60,15 @@ def fresh_model(tokenizer: PreTrainedTokenizerBase, settings: ScratchSettings, s
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+
+
+def write_fresh(uri: str, texts: Iterable[str], settings: TrainSettings) -> None:
+    """Make a small model and its tokenizer and write them to `uri`. Raises OSError."""
+    tokenizer = fresh_tokenizer(texts, settings.scratch)
+    with tempfile.TemporaryDirectory(prefix="midb-start-") as scratch:
+        tokenizer.save_pretrained(scratch)
+        fresh_model(tokenizer, settings.scratch, settings.seed).save_pretrained(scratch)
+        transfer.upload(Path(scratch), uri, last=lambda name: name == "config.json")
 
 
 def load_model(path: str, revision: str | None, dtype: str, packing: bool = True) -> PreTrainedModel:

@@ -1,163 +1,214 @@
-"""Train a booster: read revisions, make examples, fit on Ray Train, export, commit."""
+"""Train a booster: check, select, encode, fit on Ray Train, sum up."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
-import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
-import midb_ray
+from midb_ray import config
+from midb_ray.engines import models
 from midb_ray.engines import registry as engines
-from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
-from midb_ray.pairs import Revision
-from midb_ray.runs import cluster, inputs, storage
-from midb_ray.training import examples, export, model, revisions
+from midb_ray.runs import claim, cluster, folder, inputs, storage, stream
+from midb_ray.training import capacity, fit, prepare, rehearsal, tools, training_set, zero
+from midb_ray.training.batches import Schedule
+from midb_ray.training.examples import Examples
+from midb_ray.training.export import BOOSTER
+from midb_ray.training.selection_table import table
 from midb_ray.training.settings import TrainSettings
-from midb_ray.training.worker import train_worker
+from midb_ray.training.worker import Outcome, Task
 
 logger = logging.getLogger("midb_ray")
 
-_RECORD = "train.json"  # what made the booster; its presence says that the directory is whole
-_PLACES = ("output", "address", "log_steps", "workers", "cpus_per_worker", "gpus_per_worker")
+SUMMARY = "summary.json"
+_FREE = (  # what changes nothing in the booster but the last digits
+    *(
+        "revisions",
+        "output",
+        "address",
+        "accept",
+        "fresh",
+        "dry_run",
+        "log_steps",
+        "tensorboard",
+        "card_rows",
+        "locales",
+    ),
+    *(
+        "workers",
+        "cpus_per_worker",
+        "gpus_per_worker",
+        "max_failures",
+        "micro_tokens",
+        "packing",
+        "gradient_checkpointing",
+    ),
+    *(
+        "checkpoint.steps",
+        "checkpoint.keep",
+        "zero.stage",
+        "zero.offload_optimizer",
+        "zero.offload_parameters",
+        "zero.config",
+    ),
+    *("model", "revision"),
+)
 
 
-def train(settings: TrainSettings) -> Path:
-    """Run the job; returns the model directory. Does nothing if the same job has finished there before.
+class Trained(NamedTuple):
+    """Where a finished booster lies, what it may be validated on, and whether it was finished before. URIs."""
 
-    Raises `UserError` for what the user can mend.
+    booster: str
+    validation: str
+    before: bool
+
+
+def train(settings: TrainSettings, origins: config.Origins | None = None) -> Trained | None:
+    """Run the job; nothing comes of a dry run. Does nothing if the same job has finished there before.
+
+    Raises `UserError` for what the user can mend, before any worker starts where it can be known by then.
     """
-    output = _place(settings.output)
-    settings = _pinned(settings)
-    made_of = _fingerprint(settings)
-    if _is_finished(output, made_of):
-        logger.info("The booster in %s is finished; nothing to do.", output)
-        return output
+    cluster.refuse_lost(settings.output)
     locales = load_locales(settings.locales)
-    found = revisions.read(settings.revisions, locales)
-    with export.writing(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent)
-    with folder as scratch:
-        with export.writing(output):
-            task, facts = _prepare(settings, found, locales, output, Path(scratch))
-        with cluster.connected(settings.address, dashboard=True):
-            _fit(settings, task, scratch)
-        with export.writing(output):
-            facts.update(json.loads(Path(task["measured"]).read_text()))
-            export.write_card(task["target"], settings, facts)
-            export.verify(task["target"])
-            record = {"made_of": made_of, "settings": settings.model_dump(mode="json"), **facts}
-            (Path(task["target"]) / _RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1))
-            Path(task["target"]).rename(output)
+    settings = _pinned(settings)
+    wanted = _fingerprint(settings, locales)
+    place = storage.absolute(settings.output)
+    goes_on = folder.examine(place, "train", wanted, settings.accept, settings.fresh) is not None
+    if settings.dry_run:
+        _rehearse(settings, origins or {}, locales)
+        return None
+    done = Trained(storage.join(place, BOOSTER), storage.join(place, prepare.REVISIONS, training_set.VALIDATION), True)
+    if goes_on and _is_finished(place):
+        logger.info("The booster in %s is finished; nothing to do.", done.booster)
+        return done
+    try:
+        with claim.Claim(place) as mine, cluster.connected(settings.address, dashboard=True):
+            outcome, facts = _run(settings, locales, place, wanted, mine)
+            _sum_up(place, outcome, facts)
+    except OSError as error:
+        raise storage.explain(error, place, "use the output folder") from None
     logger.info(
-        "Booster: %s (loss %.4f after %d steps, %.0f s)", output, facts["loss"], facts["steps"], facts["seconds"]
+        "Booster: %s (validation loss %s after %d steps)",
+        done.booster,
+        ", ".join(f"{name} {loss:.4f}" for name, loss in outcome.validation.items()) or "unknown",
+        outcome.step,
     )
-    return output
+    return done._replace(before=False)
 
 
-def _place(output: str) -> Path:
-    """Where the booster goes. Raises `UserError` for what is no path."""
-    if not storage.is_local(output):
-        raise UserError(f"The output {output} is no path; the train job writes to a folder that every node sees.")
-    cluster.refuse_lost(output)
-    return Path(storage.absolute(output))
+def _run(
+    settings: TrainSettings, locales: Locales, place: str, wanted: dict[str, Any], mine: claim.Claim
+) -> tuple[Outcome, dict[str, Any]]:
+    found = folder.examine(place, "train", wanted, settings.accept, settings.fresh)
+    capacity.refuse(settings)
+    spread = stream.over_cluster
+    revisions = storage.join(place, prepare.REVISIONS)
+    if found is None:  # an earlier run stays whole until this one has a training set
+        staged = storage.join(place, "staging", prepare.REVISIONS)
+        _select(settings, locales, staged, spread)
+        run = folder.open_run(place, "train", wanted, settings.model_dump(mode="json"))
+        training_set.adopt(staged, settings.selection, revisions)
+        storage.delete_folder(storage.join(place, "staging"))
+    else:
+        run = folder.open_run(place, "train", wanted, settings.model_dump(mode="json"), found)
+        if not training_set.is_set(revisions):
+            _select(settings, locales, revisions, spread)
+    logger.info("%s", table(training_set.load(revisions)))
+    start = prepare.start_model(place, settings, locales)
+    facts = prepare.make(place, settings, locales, start, spread)
+    logger.info(
+        "Training on %d examples in %d languages, %d more to validate on; %d were longer than max_tokens.",
+        *(facts["train_examples"], facts["languages"], facts["validation_examples"], facts["left_out"]),
+    )
+    storage.delete(storage.join(place, SUMMARY))
+    task = Task(
+        settings.model_dump(mode="json"),
+        *(place, run.nonce, "", run.digest, tuple(run.digests)),
+        *(start, settings.revision, facts),
+    )
+    return fit.fit(settings, task, mine), facts
+
+
+def _select(settings: TrainSettings, locales: Locales, place: str, spread: stream.Spread) -> None:
+    """The training set at `place`: made, or taken over where the revisions are a finished one."""
+    if len(settings.revisions) == 1 and training_set.is_set(settings.revisions[0]):
+        training_set.adopt(settings.revisions[0], settings.selection, place)
+        return
+    training_set.make(settings.revisions, settings.selection, settings.seed, locales, place, spread)
+
+
+def _rehearse(settings: TrainSettings, origins: config.Origins, locales: Locales) -> None:
+    """The dry run: everything that can be refused is, and nothing is started or written."""
+    tools.check(settings)
+    if settings.zero.config:
+        zero.config(settings)
+
+    def here(function: Any, items: Any) -> Iterator[Any]:
+        return map(function, items)
+
+    with tempfile.TemporaryDirectory(prefix="midb-rehearsal-") as scratch:
+        _select(settings, locales, storage.join(scratch, prepare.REVISIONS), here)
+        start = prepare.start_model(scratch, settings, locales)
+        found = prepare.make(scratch, settings, locales, start, here)
+        examples = Examples(str(Path(scratch) / prepare.EXAMPLES / "train.arrow"))
+        schedule = Schedule(
+            examples.lengths, settings.epochs, settings.batch_size, settings.batch_tokens, settings.seed
+        )
+        facts = rehearsal.Facts(
+            models.load_config(start, settings.revision),
+            rehearsal.DataFacts(
+                *(found["train_examples"], found["validation_examples"], found["left_out"]),
+                *(found["train_tokens"], found["train_answer_tokens"], found["longest"], schedule.steps),
+                found["languages"],
+            ),
+        )
+        logger.info("%s\n", table(training_set.load(storage.join(scratch, prepare.REVISIONS))))
+        for line in rehearsal.lines(settings, origins, facts):
+            logger.info("%s", line)
 
 
 def _pinned(settings: TrainSettings) -> TrainSettings:
     """The same settings for workers elsewhere and jobs later: see `engines.registry.pinned`. Raises `UserError` for a start
-    model that could not be used."""
+    model that could not be used, and for examples that are longer than it can take."""
     if settings.model is None:
-        return settings
-    start = EngineSettings(model=settings.model, revision=settings.revision)
-    start = engines.pinned(start, engines.check(start))
-    return settings.model_copy(update={"model": start.model, "revision": start.revision})
-
-
-def _prepare(
-    settings: TrainSettings, found: list[Revision], locales: Locales, output: Path, scratch: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the workers need, and what the card says of it. Raises OSError."""
-    rendered = examples.texts(found, locales, settings.template, settings.unchanged_share, settings.seed)
-    if settings.model is None:
-        start = str(scratch / "start")
-        tokenizer = model.fresh_tokenizer((text for pair in rendered for text in pair), settings.fresh)
-        tokenizer.save_pretrained(start)
-        model.fresh_model(tokenizer, settings.fresh, settings.seed).save_pretrained(start)
+        positions: int | None = settings.scratch.positions
     else:
-        start = settings.model
-        tokenizer = load_tokenizer(start, settings.revision)
-    encoded = examples.encode(PromptEncoder(tokenizer), rendered, settings.max_tokens)
-    if not encoded:
-        raise UserError(f"All {len(rendered)} examples are longer than max_tokens ({settings.max_tokens}); raise it.")
-    steps = max(math.ceil(settings.epochs * len(encoded) / settings.batch_size), 1)
-    languages = sorted({revision.pair.language for revision in found})
-    facts = {
-        "version": midb_ray.__version__,
-        "start": settings.model or "random weights, tokenizer trained on the revisions",
-        "examples": len(encoded),
-        "revisions": len(found),
-        "languages": len(languages),
-        "sources": ", ".join(settings.revisions),
-        "left_out": len(rendered) - len(encoded),
-    }
-    task = {
-        "settings": settings.model_dump(mode="json"),
-        "model": start,
-        "examples": [(example.ids, example.answer) for example in encoded],
-        "steps": steps,
-        "output": str(output),
-        "target": str(scratch / "booster"),
-        "measured": str(scratch / "measured.json"),
-    }
-    logger.info("Training on %d examples in %d languages, %d steps.", len(encoded), len(languages), steps)
-    return task, facts
+        start = EngineSettings(model=settings.model, revision=settings.revision)
+        facts = engines.check(start)
+        start = engines.pinned(start, facts)
+        settings = settings.model_copy(update={"model": start.model, "revision": start.revision})
+        positions = models.context_length(models.load_config(str(start.model), start.revision))
+    if positions is not None and settings.max_tokens > positions:
+        raise UserError(
+            f"max_tokens is {settings.max_tokens}, but the model knows only {positions} positions; set max_tokens to at most that."
+        )
+    return settings
 
 
-def _fit(settings: TrainSettings, task: dict[str, Any], scratch: str) -> None:
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
-    resources = {
-        "CPU": settings.cpus_per_worker,
-        **({"GPU": settings.gpus_per_worker} if settings.gpus_per_worker else {}),
-    }
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=task,
-        torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=settings.workers, use_gpu=settings.gpus_per_worker > 0, resources_per_worker=resources
-        ),
-        run_config=RunConfig(name="train", storage_path=str(Path(scratch) / "ray")),
-    )
-    try:
-        result = trainer.fit()
-    except Exception as error:
-        raise cluster.original(error) from error
-    if result.error is not None:
-        raise cluster.original(result.error)
-
-
-def _fingerprint(settings: TrainSettings) -> dict[str, Any]:
+def _fingerprint(settings: TrainSettings, locales: Locales) -> dict[str, Any]:
     """What the booster depends on, files by their content. Raises `UserError` for files that cannot be read."""
-    chosen = {
-        key: value for key, value in settings.model_dump(mode="json").items() if key not in (*_PLACES, "revisions")
-    }
-    if settings.locales is not None:
-        chosen["locales"] = _content(settings.locales, settings.locales)
+    chosen = {key: value for key, value in config.flat(settings).items() if key not in _FREE}
+    if settings.model is None:
+        model: dict[str, Any] = {}
+    else:
+        chosen = {key: value for key, value in chosen.items() if not key.startswith("scratch.")}
+        model = models.identity(settings.model, settings.revision)
+    if settings.method == "full":
+        chosen = {key: value for key, value in chosen.items() if not key.startswith("lora.")}
+    files = inputs.find(settings.revisions, leave_out=settings.output)
     return {
         **chosen,
-        "revisions": {file.name: _content(file.name, file.uri) for file in inputs.find(settings.revisions)},
+        "model": model,
+        "locales": locales.fingerprint(),
+        "revisions": {file.name: _content(file.name, file.uri) for file in files},
     }
 
 
@@ -169,17 +220,14 @@ def _content(name: str, uri: str) -> str:
     return f"{len(content)}:{xxhash.xxh3_128_hexdigest(content)}"
 
 
-def _is_finished(output: Path, made_of: dict[str, Any]) -> bool:
-    if not os.path.lexists(output):
-        return False
+def _is_finished(place: str) -> bool:
     try:
-        before = json.loads((output / _RECORD).read_text())["made_of"]
+        found = json.loads(storage.read_bytes(storage.join(place, SUMMARY)))
+        return bool(found["complete"]) and storage.info(storage.join(place, BOOSTER, "config.json")) is not None
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"The output {output} exists and is no booster of this job; give another --output.") from None
-    changed = [key for key in sorted({*before, *made_of}) if before.get(key) != made_of.get(key)]
-    if changed:
-        shown = "; ".join(f"{key} was {before.get(key)!r}, is now {made_of.get(key)!r}" for key in changed)
-        raise UserError(
-            f"The booster in {output} was trained with other settings: {shown[:600]}. Give another --output."
-        )
-    return True
+        return False
+
+
+def _sum_up(place: str, outcome: Outcome, facts: dict[str, Any]) -> None:
+    folder.sweep(place)
+    folder.write_json(place, SUMMARY, {"job": "train", "complete": True, **facts, **outcome._asdict()})

@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
 class _Piece(NamedTuple):
     start: int
-    count: int
+    size: int
     file: int
     key: str
 
@@ -58,7 +58,9 @@ def read_position(folder: Path) -> Position:
         found = json.loads((folder / POSITION).read_text(encoding="utf-8"))
         return Position(int(found["step"]), int(found["examples"]), str(found["digest"]), dict(found["losses"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The checkpoint {folder} cannot be read ({error}); delete it to go on from the one before.") from None
+        raise UserError(
+            f"The checkpoint {folder} cannot be read ({error}); restore it from a copy, or start over with --fresh."
+        ) from None
 
 
 class State:
@@ -74,14 +76,18 @@ class State:
         paths = sorted(folder.glob("state-*.safetensors"))
         expected = int(paths[0].stem.rpartition("-")[2]) if paths else 1
         if len(paths) != expected:
-            raise UserError(f"The checkpoint {folder} has {len(paths)} of its {expected} files; delete it to go on from the one before.")
+            raise UserError(
+                f"The checkpoint {folder} has {len(paths)} of its {expected} files; restore it from a copy, or start over with --fresh."
+            )
         self._files: list[Any] = []
         self._pieces: dict[tuple[str, str], list[_Piece]] = defaultdict(list)
         for number, path in enumerate(paths):
             try:
-                file = safe_open(path, framework="pt")
+                file: Any = safe_open(path, framework="pt")
             except (SafetensorError, OSError) as error:
-                raise UserError(f"{path} is damaged ({error}); delete {folder} to go on from the checkpoint before.") from None
+                raise UserError(
+                    f"{path} is damaged ({error}); restore it from a copy, or start over with --fresh."
+                ) from None
             self._files.append(file)
             for key in file.keys():  # noqa: SIM118 - no mapping
                 name, kind, start = key.rsplit("|", 2)
@@ -101,8 +107,8 @@ class State:
 
         parts, place = [], start
         for piece in self._pieces.get((name, kind), ()):
-            if piece.start <= place < piece.start + piece.count and place < start + count:
-                end = min(piece.start + piece.count, start + count)
+            if piece.start <= place < piece.start + piece.size and place < start + count:
+                end = min(piece.start + piece.size, start + count)
                 parts.append(self._files[piece.file].get_slice(piece.key)[place - piece.start : end - piece.start])
                 place = end
         if place != start + count:
@@ -125,5 +131,3 @@ def load_weights(model: torch.nn.Module, state: State) -> None:
         with torch.no_grad(), deepspeed.zero.GatheredParameters([parameter], modifier_rank=0, enabled=partitioned):
             if not partitioned or torch.distributed.get_rank() == 0:
                 parameter.copy_(state.read(name, MASTER, 0, parameter.numel()).view_as(parameter))
-
-

@@ -96,7 +96,10 @@ class PlainStepper:
     def compute(self) -> contextlib.AbstractContextManager[Any]:
         import torch
 
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._settings.dtype == "bfloat16")
+        context: contextlib.AbstractContextManager[Any] = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self._settings.dtype == "bfloat16"
+        )
+        return context
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
         loss.backward()

@@ -51,7 +51,9 @@ def _raw(path: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"zero.config: {path} is no JSON ({error}); expected DeepSpeed's settings.") from None
     if not isinstance(found, dict):
-        raise UserError(f"zero.config: {path} holds {type(found).__name__}; expected a JSON object with DeepSpeed's settings.")
+        raise UserError(
+            f"zero.config: {path} holds {type(found).__name__}; expected a JSON object with DeepSpeed's settings."
+        )
     if taken := [key for key in (*_OURS, "optimizer") if key in found]:
         raise UserError(
             f"zero.config: {path} sets {taken[0]}, which follows from batch_size, micro_tokens, learning_rate and the like; "
@@ -178,7 +180,9 @@ class DeepSpeedStepper:
         """This worker's part of a parameter under ZeRO 3, without the padding at the end of the last worker's."""
         optimizer = self._engine.optimizer
         parts = {
-            kind: optimizer._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=kind)[0]
+            kind: optimizer._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=kind)[
+                0
+            ]
             for kind in (None, *MOMENTS)
         }
         start = parameter.ds_tensor.ds_numel * self.rank

@@ -1,0 +1,65 @@
+"""metrics.jsonl of a run folder: a line of figures for each moment, appended while the run goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from midb_ray.runs import storage
+
+FILE = "metrics.jsonl"
+_PAUSE = 30.0  # seconds between writes of an object: it cannot be appended to, so all of it is written again
+
+
+class Timeline:
+    """The lines of this process, behind those that `keep` chooses of what stands there already.
+
+    `add` raises OSError; on object stores it writes from time to time, and `flush` writes the rest.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._uri = storage.join(run, FILE)
+        self._local = storage.is_local(run)
+        self._lines: list[str] = []
+        self._written = 0
+        self._due = 0.0
+
+    def rewind(self, step: int) -> None:
+        """Drop what is there of steps after `step`: they are done again."""
+        kept = []
+        for line in _read(self._uri):
+            try:
+                before = json.loads(line)
+                if before["step"] <= step:
+                    kept.append(f"{line}\n")
+            except (ValueError, KeyError, TypeError):  # a line that a killed process did not finish
+                continue
+        storage.write_bytes(self._uri, "".join(kept).encode())
+        self._lines, self._written = kept, len(kept)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Write a line."""
+        line = json.dumps({"time": time.time(), **entry}, ensure_ascii=False) + "\n"
+        if self._local:  # one write of one line, so that readers and a kill find whole lines
+            with Path(storage.resolve(self._uri)[1]).open("a", encoding="utf-8") as file:
+                file.write(line)
+            return
+        self._lines.append(line)
+        if time.monotonic() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._local and len(self._lines) > self._written:
+            storage.write_bytes(self._uri, "".join(self._lines).encode())
+            self._written = len(self._lines)
+            self._due = time.monotonic() + _PAUSE
+
+
+def _read(uri: str) -> list[str]:
+    try:
+        return storage.read_bytes(uri).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,58 @@
+"""Whether a cluster can hold the training workers, now or ever: a job that waits for what cannot come says nothing for days."""
+
+from __future__ import annotations
+
+import logging
+
+from midb_ray.errors import UserError
+from midb_ray.training.settings import TrainSettings
+
+logger = logging.getLogger("midb_ray")
+
+
+def refuse(settings: TrainSettings) -> None:
+    """Raise `UserError` if the cluster can never hold the fewest workers. Where an autoscaler may bring nodes, its limits count."""
+    wanted = _resources(settings)
+    now = count(wanted)
+    if now >= settings.workers[0]:
+        return
+    ever = most(wanted)
+    shape = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+    if ever is not None and max(ever, now) >= settings.workers[0]:
+        logger.warning(
+            "The cluster can hold %d of %d workers (%s each) at present; waiting for the autoscaler.",
+            *(now, settings.workers[0], shape),
+        )
+        return
+    most_ever = f"{now} of them" if ever is None else f"{max(ever, now)} of them even when all its nodes are there"
+    raise UserError(
+        f"workers is {settings.workers[0]}, each with {shape}, but the cluster can hold {most_ever}; set workers to that or less, "
+        "change cpus_per_worker or gpus_per_worker, or add nodes."
+    )
+
+
+def count(wanted: dict[str, float]) -> int:
+    """Workers that the living nodes could hold if nothing else ran there."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(_fits(node, wanted) for node in nodes)
+
+
+def most(wanted: dict[str, float]) -> int | None:
+    """Workers that the cluster's autoscaler could make room for at most; None if it has none."""
+    import ray
+
+    found = ray._private.state.state.get_max_resources_from_cluster_config()
+    if found is None:
+        return None
+    return _fits({name: float(amount) for name, amount in found.items()}, wanted)
+
+
+def _fits(there: dict[str, float], wanted: dict[str, float]) -> int:
+    return int(min(there.get(name, 0.0) // amount for name, amount in wanted.items()))
+
+
+def _resources(settings: TrainSettings) -> dict[str, float]:
+    needed = {"CPU": settings.cpus_per_worker, "GPU": settings.gpus_per_worker}
+    return {name: amount for name, amount in needed.items() if amount}

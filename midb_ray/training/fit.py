@@ -1,0 +1,85 @@
+"""The fit on Ray Train: workers that are placed, watched and started again from their last checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from typing import Any
+
+from midb_ray.errors import UserError
+from midb_ray.runs import claim, cluster, storage
+from midb_ray.training import capacity
+from midb_ray.training.settings import TrainSettings
+from midb_ray.training.worker import REFUSAL, Outcome, Task, ray_worker
+
+logger = logging.getLogger("midb_ray")
+
+CHECKPOINTS = "checkpoints"
+_STARTS = 120  # times a minute that workers are tried to be placed: spot nodes may take hours to come back
+
+
+def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
+    """Train to the end, in as many fits as nodes are taken away in between.
+
+    Raises `UserError` for what the user can mend.
+    """
+    while True:
+        task = task._replace(session=secrets.token_hex(8))
+        returned = _fit(settings, task)
+        mine.check()
+        if "refused" in returned:
+            storage.delete(storage.join(task.run, REFUSAL))
+            raise UserError(returned["refused"])
+        outcome = Outcome(**returned)
+        if not outcome.leaving:
+            return outcome
+        logger.warning(
+            "Node(s) %s are about to leave: a checkpoint was kept after step %d of %d, and training goes on with the others.",
+            *(", ".join(node[:8] for node in outcome.leaving), outcome.step, outcome.steps),
+        )
+        capacity.refuse(settings)
+
+
+def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
+    """One fit; what the first worker returned."""
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    on_gpu = settings.device == "cuda"
+    system, path = storage.resolve(task.run)
+    fewest, most = settings.workers[0], settings.workers[-1]
+    trainer = TorchTrainer(
+        ray_worker,
+        train_loop_config=task._asdict(),
+        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=fewest if fewest == most else (fewest, most),
+            use_gpu=on_gpu,
+            resources_per_worker={
+                "CPU": settings.cpus_per_worker,
+                **({"GPU": settings.gpus_per_worker} if on_gpu else {}),
+            },
+        ),
+        run_config=RunConfig(
+            name=CHECKPOINTS,
+            logging_config=LoggingConfig(log_level="WARNING"),
+            storage_path=path,
+            storage_filesystem=None if storage.is_local(task.run) else system,
+            failure_config=FailureConfig(max_failures=settings.max_failures, controller_failure_limit=_STARTS),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=settings.checkpoint.keep,
+                checkpoint_score_attribute="validation_loss",
+                checkpoint_score_order="min",
+            ),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except Exception as error:
+        raise cluster.original(error) from error
+    if result.error is not None:
+        raise cluster.original(result.error)
+    returned: dict[str, Any] = result.return_value
+    return returned

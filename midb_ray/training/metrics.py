@@ -1,0 +1,133 @@
+"""What a training run tells while it goes on: metrics.jsonl, progress.json, a line in the log, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from midb_ray.runs import folder, storage, transfer
+from midb_ray.runs.timeline import Timeline
+from midb_ray.training.flops import Work
+from midb_ray.training.loop import Step
+
+logger = logging.getLogger("midb_ray")
+
+_TENSORBOARD = "tensorboard"
+
+
+class Meter:
+    """Counts steps, and tells of them at every `every`th; the first worker's alone writes.
+
+    `work` are the operations of a token, `peak` the operations of a second that the workers' devices could do, if known.
+    """
+
+    def __init__(self, run: str, steps: int, first: int, every: int, work: Work, peak: float | None) -> None:
+        self._run, self._steps, self._first, self._every = run, steps, first, every
+        self._work, self._peak = work, peak
+        self._timeline = Timeline(run)
+        self._timeline.rewind(first)
+        self._board: Any = None
+        self._board_folder: tempfile.TemporaryDirectory[str] | None = None
+        self._started = self._told = time.monotonic()
+        self._paused = 0.0
+        self._waiting: list[Step] = []
+        self.latest: dict[str, Any] = {}
+
+    def open_board(self) -> None:
+        """Write for TensorBoard too."""
+        from tensorboardX import SummaryWriter
+
+        local = storage.is_local(self._run)
+        if not local:
+            self._board_folder = tempfile.TemporaryDirectory(prefix="midb-tensorboard-")
+        place = storage.absolute(storage.join(self._run, _TENSORBOARD)) if local else self._board_folder.name  # type: ignore[union-attr]
+        self._board = SummaryWriter(place, purge_step=self._first + 1)
+
+    def add(self, number: int, step: Step) -> None:
+        """Count step `number` (from 1)."""
+        self._waiting.append(step)
+        if number % self._every and number != self._steps:
+            return
+        now = time.monotonic()
+        seconds = max(now - self._told - self._paused, 1e-9)
+        tokens = sum(one.tokens for one in self._waiting)
+        answers = sum(one.answer_tokens for one in self._waiting)
+        operations = self._work.operations(tokens, answers)
+        left = (now - self._started) / (number - self._first) * (self._steps - number)
+        self.latest = {
+            "step": number,
+            "steps": self._steps,
+            "loss": sum(one.loss * one.answer_tokens for one in self._waiting) / answers,
+            "gradient_norm": step.gradient_norm,
+            "learning_rate": step.learning_rate,
+            "examples": sum(one.examples for one in self._waiting),
+            "tokens": tokens,
+            "answer_tokens": answers,
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "flops_utilisation": None if self._peak is None else operations / seconds / self._peak,
+            "memory_bytes": memory_bytes(),
+            "eta_seconds": left,
+        }
+        self._told, self._paused, self._waiting = now, 0.0, []
+        self._tell(self.latest)
+        logger.info(line(self.latest))
+
+    def validated(self, number: int, losses: dict[str, float], mean: float, seconds: float) -> None:
+        """Tell of a look at the validation set after step `number`, which took `seconds`."""
+        self._paused += seconds
+        self._tell({"step": number, "validation_loss": mean, "validation": losses})
+        logger.info("train: step %d of %d, validation loss %.4f", number, self._steps, mean)
+
+    def paused(self, seconds: float) -> None:
+        """Leave the time of a checkpoint out of the speed."""
+        self._paused += seconds
+
+    def close(self) -> None:
+        """Write what waits."""
+        self._timeline.flush()
+        if self._board is not None:
+            self._board.close()
+            if self._board_folder is not None:
+                transfer.upload(Path(self._board_folder.name), storage.join(self._run, _TENSORBOARD))
+                self._board_folder.cleanup()
+
+    def _tell(self, entry: dict[str, Any]) -> None:
+        try:
+            self._timeline.add(entry)
+            known = {"job": "train", "state": "running", "updated": time.time(), **self.latest}
+            folder.write_json(self._run, "progress.json", known)
+        except OSError as error:  # figures are not worth a run
+            logger.warning("Cannot write metrics: %s", error)
+        if self._board is not None:
+            flat = {**entry, **{f"validation/{name}": loss for name, loss in entry.get("validation", {}).items()}}
+            for name, value in flat.items():
+                if isinstance(value, (int, float)) and name not in ("step", "steps"):
+                    self._board.add_scalar(name, value, entry["step"])
+
+
+def line(figures: dict[str, Any]) -> str:
+    """One plain line for logs."""
+    used = figures["flops_utilisation"]
+    minutes, seconds = divmod(int(figures["eta_seconds"]), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"train: step {figures['step']:,} of {figures['steps']:,}, loss {figures['loss']:.4f}, gradient norm "
+        f"{figures['gradient_norm']:.2f}, {figures['tokens_per_second']:,.0f} tokens/s, "
+        + ("" if used is None else f"{used:.1%} of peak, ")
+        + f"{figures['memory_bytes'] / 2**30:.1f} GiB, ETA {hours}:{minutes:02d}:{seconds:02d}"
+    )
+
+
+def memory_bytes() -> int:
+    """The most memory that this worker has used: of its GPU, or of its process without one."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
