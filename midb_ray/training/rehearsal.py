@@ -65,11 +65,6 @@ def ignored(settings: TrainSettings, origins: config.Origins) -> list[str]:
         ("selection.share", settings.selection.count is not None, "selection.count is given"),
         ("card_rows", not settings.selection.validation and settings.card_rows > 0, "selection.validation is 0"),
         ("accept", settings.fresh, "fresh starts over"),
-        (
-            "zero.stage",
-            settings.zero.config is not None and _raw_stage(settings) != settings.zero.stage,
-            "zero.config wins",
-        ),
     ]
     return [
         f"{key} ({_origin(origins[key])}) is ignored: {why}."
@@ -77,12 +72,6 @@ def ignored(settings: TrainSettings, origins: config.Origins) -> list[str]:
         for key in sorted(origins)
         if pointless and (key == start or (start.endswith(".") and key.startswith(start)))
     ]
-
-
-def _raw_stage(settings: TrainSettings) -> int:
-    from midb_ray.training import zero
-
-    return int(zero.config(settings)["zero_optimization"]["stage"])
 
 
 def _settings(settings: TrainSettings, origins: Mapping[str, str]) -> list[str]:
@@ -107,7 +96,7 @@ def _memory(needed: sizes.Memory, counted: sizes.Parameters, settings: TrainSett
     if needed.cpu:
         rows.append(("of the machine", _size(needed.cpu), "for each worker, by offload"))
     workers = f"{fewest} worker{'s' if fewest > 1 else ''}"
-    return [f"memory of one {unit}, {workers}, ZeRO {_raw_stage(settings)} (an estimate)", *_columns(rows, right=True)]
+    return [f"memory of one {unit}, {workers}, ZeRO {settings.zero.stage} (an estimate)", *_columns(rows, right=True)]
 
 
 _PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "gathered", "buffers", "update", "reserve")
@@ -156,8 +145,8 @@ def _limits(settings: TrainSettings, facts: Facts) -> list[str]:
         )
     if facts.most_workers is not None and settings.workers[0] > facts.most_workers:
         found.append(
-            f"workers is {settings.workers[0]} at least, and the cluster can hold {facts.most_workers} with "
-            f"{settings.cpus_per_worker:g} CPUs and {settings.gpus_per_worker:g} GPUs each; lower workers or add nodes."
+            f"workers is {settings.workers[0]} at least, and the cluster can hold {facts.most_workers} with cpus_per_worker "
+            f"{settings.cpus_per_worker:g} and gpus_per_worker {settings.gpus_per_worker:g}; lower workers or add nodes."
         )
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from midb_ray.training import sizes
@@ -41,12 +41,13 @@ def remedies(
     found = []
     now, changes = settings, []
     total = sizes.memory(counted, config, now, workers, labelled).total
-    for change, changed in _steps(settings, workers):
-        tried = sizes.memory(counted, config, changed(now), workers, labelled).total
+    for step in _STEPS:
+        wording, changed = step(now, workers)
+        tried = sizes.memory(counted, config, changed, workers, labelled).total if wording else total
         if total - tried <= _WORTH * total:
             continue
-        now, total = changed(now), tried
-        changes.append(change)
+        now, total = changed, tried
+        changes.append(wording)
         if total <= limit:
             found.append(Remedy(tuple(changes), total))
             break
@@ -60,26 +61,46 @@ def remedies(
     return found
 
 
-def _steps(settings: TrainSettings, workers: int) -> Iterator[tuple[str, Any]]:
-    """Changes in the order of what they cost: nothing, time, more time. Each is its wording and a function of the settings."""
-    least = settings.max_tokens
-    if settings.packing and settings.micro_tokens > least:
-        yield f"micro_tokens: {least}", lambda now: now.model_copy(update={"micro_tokens": least})
-    if not settings.gradient_checkpointing:
-        yield "gradient_checkpointing: true", lambda now: now.model_copy(update={"gradient_checkpointing": True})
-    if settings.zero.stage < 2:
-        yield "zero.stage: 2", lambda now: _zero(now, stage=2)
-    if settings.zero.stage < 3 and workers > 1:
-        yield "zero.stage: 3", lambda now: _zero(now, stage=3)
-    if not settings.zero.offload_optimizer:
-        yield (
-            "zero.offload_optimizer: true",
-            lambda now: _zero(now, stage=max(now.zero.stage, 1), offload_optimizer=True),
-        )
-    if not settings.zero.offload_parameters:
-        stage = "" if settings.zero.stage == 3 else "zero.stage: 3 with "
-        yield f"{stage}zero.offload_parameters: true", lambda now: _zero(now, stage=3, offload_parameters=True)
+Change = tuple[str, TrainSettings]
+"""Settings with one more thing changed, and its wording; an empty one where there is nothing to change."""
+
+
+def _smaller_micro_batches(now: TrainSettings, _: int) -> Change:
+    wording = f"micro_tokens: {now.max_tokens}" if now.packing and now.micro_tokens > now.max_tokens else ""
+    return wording, now.model_copy(update={"micro_tokens": now.max_tokens})
+
+
+def _checkpointing(now: TrainSettings, _: int) -> Change:
+    wording = "" if now.gradient_checkpointing else "gradient_checkpointing: true"
+    return wording, now.model_copy(update={"gradient_checkpointing": True})
+
+
+def _next_stage(now: TrainSettings, workers: int) -> Change:
+    stage = 3 if workers > 1 else 2  # stage 3 alone has nobody to split weights with
+    return f"zero.stage: {stage}" if now.zero.stage < stage else "", _zero(now, stage=max(now.zero.stage, stage))
+
+
+def _optimizer_away(now: TrainSettings, _: int) -> Change:
+    stage = "" if now.zero.stage else "zero.stage: 1, "
+    wording = "" if now.zero.offload_optimizer else f"{stage}zero.offload_optimizer: true"
+    return wording, _zero(now, stage=max(now.zero.stage, 1), offload_optimizer=True)
+
+
+def _weights_away(now: TrainSettings, _: int) -> Change:
+    stage = "" if now.zero.stage == 3 else "zero.stage: 3, "
+    wording = "" if now.zero.offload_parameters else f"{stage}zero.offload_parameters: true"
+    return wording, _zero(now, stage=3, offload_parameters=True)
 
 
 def _zero(settings: TrainSettings, **changes: Any) -> TrainSettings:
     return settings.model_copy(update={"zero": settings.zero.model_copy(update=changes)})
+
+
+_STEPS: tuple[Callable[[TrainSettings, int], Change], ...] = (
+    # In the order of what they cost: next to nothing, a third of the time, the network, and more time yet.
+    _smaller_micro_batches,
+    _checkpointing,
+    _next_stage,
+    _optimizer_away,
+    _weights_away,
+)

@@ -180,6 +180,10 @@ class TrainSettings(Settings):
     def _fits_together(self) -> TrainSettings:
         if self.micro_tokens < self.max_tokens:
             raise ValueError(f"micro_tokens {self.micro_tokens} cannot hold an example of max_tokens {self.max_tokens}")
+        if self.zero.stage == 0 and self.dtype == "bfloat16":
+            raise ValueError(
+                "zero.stage 0 cannot add up gradients in float32 with dtype bfloat16; use stage 1, which costs no more time"
+            )
         if self.model is None and self.revision is not None:
             raise ValueError("revision belongs to a model, and no model is given")
         if self.model is None and self.method == "lora":

@@ -28,7 +28,7 @@ def process(settings: TrainSettings) -> None:
     tools.check(settings)
     if settings.device == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _log_plainly()
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     import deepspeed
@@ -42,6 +42,17 @@ def process(settings: TrainSettings) -> None:
     deepspeed.init_distributed(dist_backend="nccl" if settings.device == "cuda" else "gloo", verbose=False)
     if settings.device == "cpu":
         torch.set_num_threads(max(int(settings.cpus_per_worker), 1))
+
+
+def _log_plainly() -> None:
+    """Our own lines go to the driver, through Ray; those of Ray Train and DeepSpeed stay in their files."""
+    logger = logging.getLogger("midb_ray")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def start(task: Task) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ for the attention matrix is left out, for fused attention never makes one.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -101,7 +102,9 @@ def parameters(config: Any, settings: TrainSettings) -> Parameters:
         output = model.get_output_embeddings()
         head = None if output is None or config.get_text_config().tie_word_embeddings else output.weight
         if settings.method == "lora":
-            model = lora.apply(model, settings.lora)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of transformers, about what peft calls
+                model = lora.apply(model, settings.lora)
     embeddings = {id(each.weight) for each in model.modules() if isinstance(each, torch.nn.Embedding)}
     kinds: Counter[str] = Counter()
     trained, sizes = [], []
@@ -120,7 +123,7 @@ def memory(counted: Parameters, config: Any, settings: TrainSettings, workers: i
 
     Raises `UserError` for a `zero.config` that cannot be used.
     """
-    deepspeed = zero.config(settings)
+    deepspeed = zero.config(settings, counted.trainable)
     split = deepspeed["zero_optimization"]
     stage, wide = int(split["stage"]), _width(settings)
     tokens = settings.micro_tokens if settings.packing else settings.max_tokens

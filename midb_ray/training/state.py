@@ -77,7 +77,8 @@ class State:
         expected = int(paths[0].stem.rpartition("-")[2]) if paths else 1
         if len(paths) != expected:
             raise UserError(
-                f"The checkpoint {folder} has {len(paths)} of its {expected} files; restore it from a copy, or start over with --fresh."
+                f"The checkpoint {folder} has {len(paths)} of its {expected} files; restore it from a copy, or start over with "
+                "--fresh."
             )
         self._files: list[Any] = []
         self._pieces: dict[tuple[str, str], list[_Piece]] = defaultdict(list)

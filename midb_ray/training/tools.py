@@ -26,6 +26,6 @@ def check(settings: TrainSettings) -> None:
     if missing:
         raise UserError(
             f"zero.offload_optimizer needs {' and '.join(missing)} on every node to compile DeepSpeed's optimizer, and this "
-            f"machine ({os.uname().nodename}) lacks {'it' if len(missing) == 1 else 'them'}; install a C++ compiler and the Python package "
-            "ninja, or set zero.offload_optimizer to false."
+            f"machine ({os.uname().nodename}) lacks {'it' if len(missing) == 1 else 'them'}; install a C++ compiler and the "
+            "Python package ninja, or set zero.offload_optimizer to false."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from midb_ray.training.metrics import Meter
     from midb_ray.training.steppers import Stepper
 
+logger = logging.getLogger("midb_ray")
+
 EXAMPLES, REFUSAL = "examples", "refusal.json"
+_UNKNOWN = 1e9  # the loss of a checkpoint that was not validated: worse than any; Ray Train cannot read infinity back
 
 
 class Task(NamedTuple):
@@ -68,6 +72,8 @@ def run(task: Task, world: World, stepper_of: Any = None) -> Outcome:
     with world.checkpoint() as found:
         stepper, step = setup.stepper(task, settings, schedule, found, stepper_of)
     meter = setup.meter(task, settings, stepper, schedule.steps, step) if world.rank == 0 else None
+    if meter is not None and step:
+        logger.info("train: going on after step %d of %d with %d worker(s)", step, schedule.steps, world.workers)
     validation: dict[str, float] = {}
     leaving: list[str] = []
     try:
@@ -113,7 +119,7 @@ def _keep(
         state.write(place, stepper, position)
 
     figures = {} if meter is None else meter.latest
-    world.save({**figures, "step": step, "validation_loss": float("inf") if mean is None else mean}, write)
+    world.save({**figures, "step": step, "validation_loss": _UNKNOWN if mean is None else mean}, write)
     if meter is not None:
         meter.paused(time.monotonic() - began)
     return losses

@@ -15,13 +15,15 @@ from midb_ray.training.steppers import MOMENTS, Fragment, fill_state, parameter_
 if TYPE_CHECKING:
     import torch
 
+_BUCKET = 500_000_000  # elements of gradients reduced at once, DeepSpeed's own limit: it makes room for so many
+
 _OURS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "scheduler")
 """What the loop decides, whatever a raw configuration says."""
 
 
-def config(settings: TrainSettings) -> dict[str, Any]:
-    """DeepSpeed's configuration. How many micro-batches a step has differs from step to step, so DeepSpeed is told at each
-    whether it is the last, and that there is one. Raises `UserError` for a `zero.config` that cannot be used."""
+def config(settings: TrainSettings, trained: int | None = None) -> dict[str, Any]:
+    """DeepSpeed's configuration, for so many `trained` parameters. How many micro-batches a step has differs from step to step, so
+    DeepSpeed is told at each whether it is the last, and that there is one. Raises `UserError` for a `zero.config` that cannot be used."""
     zero = settings.zero
     offload = {"device": "cpu", "pin_memory": settings.device == "cuda"}
     made: dict[str, Any] = {
@@ -32,6 +34,7 @@ def config(settings: TrainSettings) -> dict[str, Any]:
         "zero_optimization": {
             "stage": zero.stage,
             "overlap_comm": settings.device == "cuda",
+            **({"reduce_bucket_size": min(trained, _BUCKET)} if trained else {}),
             **({"offload_optimizer": offload} if zero.offload_optimizer else {}),
             **({"offload_param": offload} if zero.offload_parameters else {}),
         },
@@ -54,9 +57,11 @@ def _raw(path: str) -> dict[str, Any]:
         raise UserError(
             f"zero.config: {path} holds {type(found).__name__}; expected a JSON object with DeepSpeed's settings."
         )
-    if taken := [key for key in (*_OURS, "optimizer") if key in found]:
+    if isinstance(split := found.get("zero_optimization"), dict) and "stage" in split:
+        raise UserError(f"zero.config: {path} sets zero_optimization.stage; take it out there and set zero.stage.")
+    if taken := [key for key in (*_OURS, "optimizer", "bf16", "fp16") if key in found]:
         raise UserError(
-            f"zero.config: {path} sets {taken[0]}, which follows from batch_size, micro_tokens, learning_rate and the like; "
+            f"zero.config: {path} sets {taken[0]}, which follows from batch_size, learning_rate, dtype and the like; "
             "take it out there and set those."
         )
     return found
@@ -79,8 +84,9 @@ class DeepSpeedStepper:
         import torch.distributed as dist
 
         groups = parameter_groups(model, settings.weight_decay)
+        trained = sum(getattr(each, "ds_numel", each.numel()) for group in groups for each in group["params"])
         self._engine, *_ = deepspeed.initialize(
-            model=model, optimizer=_optimizer(groups, settings), config=config(settings)
+            model=model, optimizer=_optimizer(groups, settings), config=config(settings, trained)
         )
         self._settings = settings
         self.device: torch.device = self._engine.device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from midb_ray.training.settings import TrainSettings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
-REQUIRED: dict[type[config.Settings], dict[str, Any]] = {
-    TrainSettings: {"revisions": ["a"], "output": "b"},
-    BoostSettings: {"input": ["a"], "output": "b", "engine.model": "c"},
+REQUIRED: dict[type[config.Settings], dict[str, str]] = {
+    TrainSettings: {"revisions": "a", "output": "b"},
+    BoostSettings: {"input": "a", "output": "b", "engine.model": "c"},
 }
 every_file = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
 
@@ -28,10 +29,12 @@ def kind(path: Path) -> type[config.Settings]:
 
 def load(path: Path, *arguments: str) -> tuple[Any, config.Origins]:
     """As the command line does it, with what a file leaves to it."""
-    given = [
-        f"--{key}={value[0] if isinstance(value, list) else value}" for key, value in REQUIRED[kind(path)].items()
-    ]
-    return config.load(kind(path), "midb-ray", ["--config", str(path), *given, *arguments])
+    return _load(kind(path), path, arguments)
+
+
+def _load(settings: type[config.Settings], path: Path, arguments: Sequence[str] = ()) -> tuple[Any, config.Origins]:
+    given = [f"--{key}={value}" for key, value in REQUIRED[settings].items()]
+    return config.load(settings, "midb-ray", ["--config", str(path), *given, *arguments])
 
 
 def leaves(path: Path) -> dict[str, Any]:
@@ -79,9 +82,7 @@ def test_a_slip_in_any_key_of_a_shipped_file_is_found(path: Path, tmp_path: Path
         slipped = f"{key[:-1]}{'x' if key[-1] != 'x' else 'y'}"
         (tmp_path / "slipped.yaml").write_text(f"{path.read_text()}\n{slipped}: 1\n")
         with pytest.raises(UserError, match="Unknown setting"):
-            config.validate(
-                kind(path), {**REQUIRED[kind(path)], **config.read_yaml(str(tmp_path / "slipped.yaml"))}, str(path)
-            )
+            _load(kind(path), tmp_path / "slipped.yaml")
 
 
 @pytest.mark.parametrize("settings", [TrainSettings, BoostSettings])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from midb_ray.errors import UserError
-from midb_ray.training import remedies, sizes
+from midb_ray.training import sizes
 from midb_ray.training.settings import TrainSettings
 
 TINY = {
@@ -115,9 +115,7 @@ def test_a_model_that_writes_no_text_is_refused() -> None:
         (3, "float32", 8, 20 / 8),
     ],
 )
-def test_full_training_keeps_so_many_bytes_of_each_parameter(
-    stage: int, dtype: str, workers: int, each: float
-) -> None:
+def test_full_training_keeps_so_many_bytes_of_each_parameter(stage: int, dtype: str, workers: int, each: float) -> None:
     given = settings(zero={"stage": stage}, dtype=dtype)
     counted = sizes.parameters(llama_8b(), given)
     assert sizes.memory(counted, llama_8b(), given, workers).static == pytest.approx(each * counted.total, rel=1e-6)
@@ -143,8 +141,8 @@ def test_offload_moves_optimizer_and_weights_to_the_machine() -> None:
 
 
 def test_deepspeed_settings_of_the_users_own_are_followed(tmp_path: Path) -> None:
-    (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 2, "reduce_bucket_size": 1000}}')
-    given = settings(zero={"config": str(tmp_path / "ds.json")}, gpus_per_worker=0)
+    (tmp_path / "ds.json").write_text('{"zero_optimization": {"reduce_bucket_size": 1000}}')
+    given = settings(zero={"stage": 2, "config": str(tmp_path / "ds.json")}, gpus_per_worker=0)
     counted = sizes.parameters(tiny(), given)
     needed = sizes.memory(counted, tiny(), given, 4)
     assert needed.weights == 2 * counted.total
@@ -278,7 +276,9 @@ def _storages() -> dict[int, Any]:
 
     gc.collect()
     tensors = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor) and each.device.type == "cpu"]
-    gradients = [each.grad for each in tensors if each.is_leaf and each.grad is not None]  # unknown to Python until asked for
+    gradients = [
+        each.grad for each in tensors if each.is_leaf and each.grad is not None
+    ]  # unknown to Python until asked for
     return {each.untyped_storage().data_ptr(): each.untyped_storage() for each in (*tensors, *gradients)}
 
 
