@@ -7,9 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import midb_ray
 from midb_ray.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from midb_ray.training.settings import TrainSettings
 
 _JOBS = {
     "boost": "rewrite an instruction corpus with a booster",
@@ -59,10 +63,41 @@ def train(arguments: Sequence[str]) -> int:
         settings, origins = config.load(TrainSettings, "midb-ray train", arguments)
         from midb_ray.training import pipeline
 
-        pipeline.train(settings, origins)
+        if settings.dry_run:
+            print("\n".join(pipeline.rehearse(settings, origins)))
+            return ExitCode.OK
+        trained = pipeline.train(settings)
+        if settings.card_rows:
+            _make_card(settings, trained.booster, trained.validation)
         return ExitCode.OK
 
     return _guarded(run, arguments)
+
+
+def _make_card(settings: TrainSettings, booster: str, validation: str) -> None:
+    """Try a finished booster on its validation set, unless that has been done. Raises `UserError`."""
+    import contextlib
+
+    from midb_ray.boosting import card, card_record
+    from midb_ray.engines.settings import EngineSettings
+    from midb_ray.locales import load_locales
+    from midb_ray.runs import cluster
+
+    found = card_record.read(booster)
+    if found is None:
+        engine = EngineSettings(model=booster, device=settings.device)
+        locales = load_locales(settings.locales)
+        task = card.CardTask(booster, validation, settings.card_rows, settings.template, locales, engine)
+        on_gpu = settings.device == "cuda"
+        with cluster.connected(settings.address) if on_gpu else contextlib.nullcontext():
+            found = card.make(task, gpus=min(1, settings.gpus_per_worker), cpus=settings.cpus_per_worker)
+        if found is None:
+            return
+        card.write(booster, found)
+    logger = logging.getLogger("midb_ray")
+    logger.info("%s", card_record.line(found))
+    for problem in card_record.problems(found):
+        logger.warning("%s", problem)
 
 
 def revisions(arguments: Sequence[str]) -> int:

@@ -60,14 +60,12 @@ def packed_attention(
             enable_gqa=key.shape[1] != query.shape[1],
         )
         return packed[None], None
-    limits = bounds.tolist()
-    parts = [
-        _one(query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end], scaling, dropout, window)
-        for begin, end in itertools.pairwise(limits)
-    ]
     import torch
 
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+    # Split and not cut: the gradient of each cut would be as large as the whole row.
+    sizes = [end - begin for begin, end in itertools.pairwise(bounds.tolist())]
+    examples = zip(*(each.split(sizes, dim=2) for each in (query, key, value)), strict=True)
+    return torch.cat([_one(*each, scaling, dropout, window).transpose(1, 2) for each in examples], dim=1), None
 
 
 def _one(

@@ -47,13 +47,15 @@ def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from midb_ray.training.gloo import GlooConfig
+
     on_gpu = settings.device == "cuda"
     system, path = storage.resolve(task.run)
     fewest, most = settings.workers[0], settings.workers[-1]
     trainer = TorchTrainer(
         ray_worker,
         train_loop_config=task._asdict(),
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl") if on_gpu else GlooConfig(),
         scaling_config=ScalingConfig(
             num_workers=fewest if fewest == most else (fewest, most),
             use_gpu=on_gpu,

@@ -45,8 +45,10 @@ def apply(model: torch.nn.Module, settings: LoraSettings) -> Any:
 def refuse_absent(model: torch.nn.Module, targets: tuple[str, ...]) -> None:
     """Raise `UserError` for a target that names no linear layer of the model."""
     import torch
+    from transformers.pytorch_utils import Conv1D  # a linear layer whose weight is kept transposed (GPT-2)
 
-    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    kinds = (torch.nn.Linear, Conv1D)
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, kinds)}
     if absent := [target for target in targets if target not in linear]:
         raise UserError(
             f"lora.targets: the model has no linear layer {absent[0]!r}; it has {', '.join(sorted(linear))}, or say {ALL_LINEAR}."

@@ -31,12 +31,15 @@ class AnswerLoss(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         logits, targets, normalisers = context.saved_tensors
-        made = torch.empty_like(logits)
+        in_place = logits.dtype == torch.float32  # nobody reads logits once their gradient is made
+        made = logits if in_place else torch.empty_like(logits)
         for begin in range(0, len(targets), _ROWS):
             part = slice(begin, begin + _ROWS)
             rows = logits[part].float().sub_(normalisers[part, None]).exp_()
             ones = rows.gather(1, targets[part, None]) - 1
-            made[part] = rows.scatter_(1, targets[part, None], ones).mul_(gradient)
+            rows.scatter_(1, targets[part, None], ones).mul_(gradient)
+            if not in_place:
+                made[part] = rows
         return made, None
 
 

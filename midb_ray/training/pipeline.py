@@ -64,28 +64,20 @@ _FREE = (  # what changes nothing in the booster but the last digits
 
 
 class Trained(NamedTuple):
-    """Where a finished booster lies, what it may be validated on, and whether it was finished before. URIs."""
+    """Where a finished booster lies, and what it may be validated on. URIs."""
 
     booster: str
     validation: str
-    before: bool
 
 
-def train(settings: TrainSettings, origins: config.Origins | None = None) -> Trained | None:
-    """Run the job; nothing comes of a dry run. Does nothing if the same job has finished there before.
+def train(settings: TrainSettings) -> Trained:
+    """Run the job. Does nothing if the same job has finished there before.
 
     Raises `UserError` for what the user can mend, before any worker starts where it can be known by then.
     """
-    cluster.refuse_lost(settings.output)
-    locales = load_locales(settings.locales)
-    settings = _pinned(settings)
-    wanted = _fingerprint(settings, locales)
+    settings, locales, wanted, goes_on = _checked(settings)
     place = storage.absolute(settings.output)
-    goes_on = folder.examine(place, "train", wanted, settings.accept, settings.fresh) is not None
-    if settings.dry_run:
-        _rehearse(settings, origins or {}, locales)
-        return None
-    done = Trained(storage.join(place, BOOSTER), storage.join(place, prepare.REVISIONS, training_set.VALIDATION), True)
+    done = Trained(storage.join(place, BOOSTER), storage.join(place, prepare.REVISIONS, training_set.VALIDATION))
     if goes_on and _is_finished(place):
         logger.info("The booster in %s is finished; nothing to do.", done.booster)
         return done
@@ -101,7 +93,46 @@ def train(settings: TrainSettings, origins: config.Origins | None = None) -> Tra
         ", ".join(f"{name} {loss:.4f}" for name, loss in outcome.validation.items()) or "unknown",
         outcome.step,
     )
-    return done._replace(before=False)
+    return done
+
+
+def rehearse(settings: TrainSettings, origins: config.Origins) -> list[str]:
+    """The dry run: everything that can be refused is, and nothing is started or written. Returns what there is to say."""
+    settings, locales, _, _ = _checked(settings)
+
+    def here(function: Any, items: Any) -> Iterator[Any]:
+        return map(function, items)
+
+    with tempfile.TemporaryDirectory(prefix="midb-rehearsal-") as scratch:
+        _select(settings, locales, storage.join(scratch, prepare.REVISIONS), here)
+        start = prepare.start_model(scratch, settings, locales)
+        found = prepare.make(scratch, settings, locales, start, here)
+        examples = Examples(str(Path(scratch) / prepare.EXAMPLES / "train.arrow"))
+        schedule = Schedule(
+            examples.lengths, settings.epochs, settings.batch_size, settings.batch_tokens, settings.seed
+        )
+        facts = rehearsal.Facts(
+            models.load_config(start, settings.revision),
+            rehearsal.DataFacts(
+                *(found["train_examples"], found["validation_examples"], found["left_out"]),
+                *(found["train_tokens"], found["train_answer_tokens"], found["longest"], schedule.steps),
+                found["languages"],
+            ),
+        )
+        selected = table(training_set.load(storage.join(scratch, prepare.REVISIONS)))
+        return [*selected.splitlines(), "", *rehearsal.lines(settings, origins, facts)]
+
+
+def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str, Any], bool]:
+    """The settings as every process can use them, the languages, the fingerprint, and whether an earlier run goes on."""
+    cluster.refuse_lost(settings.output)
+    locales = load_locales(settings.locales)
+    settings = _pinned(settings)
+    tools.check(settings)
+    zero.config(settings)  # a file of the user's own is read
+    wanted = _fingerprint(settings, locales)
+    found = folder.examine(storage.absolute(settings.output), "train", wanted, settings.accept, settings.fresh)
+    return settings, locales, wanted, found is not None
 
 
 def _run(
@@ -143,36 +174,6 @@ def _select(settings: TrainSettings, locales: Locales, place: str, spread: strea
         training_set.adopt(settings.revisions[0], settings.selection, place)
         return
     training_set.make(settings.revisions, settings.selection, settings.seed, locales, place, spread)
-
-
-def _rehearse(settings: TrainSettings, origins: config.Origins, locales: Locales) -> None:
-    """The dry run: everything that can be refused is, and nothing is started or written."""
-    tools.check(settings)
-    if settings.zero.config:
-        zero.config(settings)
-
-    def here(function: Any, items: Any) -> Iterator[Any]:
-        return map(function, items)
-
-    with tempfile.TemporaryDirectory(prefix="midb-rehearsal-") as scratch:
-        _select(settings, locales, storage.join(scratch, prepare.REVISIONS), here)
-        start = prepare.start_model(scratch, settings, locales)
-        found = prepare.make(scratch, settings, locales, start, here)
-        examples = Examples(str(Path(scratch) / prepare.EXAMPLES / "train.arrow"))
-        schedule = Schedule(
-            examples.lengths, settings.epochs, settings.batch_size, settings.batch_tokens, settings.seed
-        )
-        facts = rehearsal.Facts(
-            models.load_config(start, settings.revision),
-            rehearsal.DataFacts(
-                *(found["train_examples"], found["validation_examples"], found["left_out"]),
-                *(found["train_tokens"], found["train_answer_tokens"], found["longest"], schedule.steps),
-                found["languages"],
-            ),
-        )
-        logger.info("%s\n", table(training_set.load(storage.join(scratch, prepare.REVISIONS))))
-        for line in rehearsal.lines(settings, origins, facts):
-            logger.info("%s", line)
 
 
 def _pinned(settings: TrainSettings) -> TrainSettings:

@@ -22,8 +22,9 @@ _OURS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumul
 
 
 def config(settings: TrainSettings, trained: int | None = None) -> dict[str, Any]:
-    """DeepSpeed's configuration, for so many `trained` parameters. How many micro-batches a step has differs from step to step, so
-    DeepSpeed is told at each whether it is the last, and that there is one. Raises `UserError` for a `zero.config` that cannot be used."""
+    """DeepSpeed's configuration, for so many `trained` parameters. How many micro-batches a step has differs from step to
+    step, so DeepSpeed is told at each whether it is the last, and that there is one. Raises `UserError` for a `zero.config`
+    that cannot be used."""
     zero = settings.zero
     offload = {"device": "cpu", "pin_memory": settings.device == "cuda"}
     made: dict[str, Any] = {

@@ -30,3 +30,25 @@ def write_revisions(path: Path, count: int = 8) -> Path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def write_start_model(path: Path, text: str, without_numbers: str) -> Path:
+    """A small Llama with random weights that knows the characters of `text`; what it knows of one of them is no number."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from midb_ray.training import model
+    from midb_ray.training.settings import ScratchSettings
+
+    tokenizer = model.fresh_tokenizer([text], ScratchSettings(vocabulary=400))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    made = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=2048, **sizes))
+    usual = set(tokenizer.encode(text.replace(without_numbers, ""), add_special_tokens=False))
+    rare = set(tokenizer.encode(f"Die {without_numbers} ist", add_special_tokens=False)) - usual
+    assert rare
+    with torch.no_grad():
+        made.model.embed_tokens.weight[list(rare)] = float("nan")
+    tokenizer.save_pretrained(path)
+    made.save_pretrained(path)
+    return path

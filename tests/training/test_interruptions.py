@@ -41,14 +41,22 @@ class Job:
         self.revisions = write_revisions(folder / "revisions.jsonl", 45)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *workers: int, more: Sequence[str] = (), address: str | None = None, pause: float = 0.1) -> None:
+    def start(
+        self,
+        *workers: int,
+        more: Sequence[str] = (),
+        address: str | None = None,
+        pause: float = 0.1,
+        within: Sequence[str] = (),
+    ) -> None:
+        """`within` is a command that runs the job's, in another namespace for one."""
         import ray
 
         address = address or ray.get_runtime_context().gcs_address
         arguments = ["--revisions", str(self.revisions), "--output", str(self.output), *RUN]
         arguments += [*more, "--workers", *map(str, workers)]
         self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(self.folder), str(pause), *arguments, "--address", address],
+            [*within, sys.executable, str(SCRIPT), str(self.folder), str(pause), *arguments, "--address", address],
             start_new_session=True,
         )
 
@@ -116,8 +124,13 @@ def undisturbed(job: Job, folder: Path) -> dict[str, float]:
 
 
 FACTS = {
-    **{"version": "0", "start": "s", "sources": "r", "languages": 1, "left_out": 0},
-    **{"train_examples": 1, "validation_examples": 1},
+    "version": "0",
+    "start": "s",
+    "sources": "r",
+    "languages": 1,
+    "left_out": 0,
+    "train_examples": 1,
+    "validation_examples": 1,
 }
 
 

@@ -1,4 +1,4 @@
-"""The train job from end to end: DeepSpeed on two Ray Train workers, and a booster that the boost job can use."""
+"""The train job from end to end: DeepSpeed on Ray Train workers, a booster that the boost job can use, and its card."""
 
 from __future__ import annotations
 
@@ -7,104 +7,136 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-import yaml
 
-from midb_ray import cli, config
-from midb_ray.training.settings import TrainSettings
+from midb_ray import cli
+from midb_ray.boosting import card_record
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = [
-    *("--fresh.vocabulary", "600", "--fresh.hidden-size", "32", "--fresh.layers", "1", "--fresh.heads", "2"),
-    *("--epochs", "30", "--batch-size", "4", "--learning-rate", "0.02", "--dtype", "float32", "--workers", "2"),
-    *("--gpus-per-worker", "0", "--zero-stage", "3", "--max-tokens", "1024"),
-]
+from .making import SMALL, write_revisions, write_start_model
 
-
-def write_revisions(path: Path) -> Path:
-    rows = [
-        {
-            "source_id": f"s{number}",
-            "language": "de",
-            "raw_instruction": f"Frage {number}?",
-            "raw_input": "",
-            "raw_response": "Die Antwort ist das gut.",
-            "instruction": f"Frage {number}?",
-            "input": "",
-            "response": "Die Antwort ist gut, denn sie stimmt.",
-            "kinds": ["translation"],
-        }
-        for number in range(8)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_booster_is_trained_with_zero_3_and_boosts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    revisions, booster = write_revisions(tmp_path / "revisions.jsonl"), tmp_path / "booster"
-    job = ["--revisions", str(revisions), "--output", str(booster), *SMALL]
+def test_a_booster_is_trained_with_zero_3_on_two_workers_and_boosts(tmp_path: Path, capfd: Capture, listen) -> None:
+    revisions, output = write_revisions(tmp_path / "revisions.jsonl", 16), tmp_path / "run"
+    job = ["--revisions", str(revisions), "--output", str(output), *SMALL, "--epochs", "15", "--batch-size", "4"]
+    job += ["--workers", "2", "--zero.stage", "3", "--selection.validation", "0.2", "--tensorboard"]
     assert cli.train(job) == 0
-    record = json.loads((booster / "train.json").read_text())
-    assert record["loss"] < 1.0
-    assert (record["examples"], record["steps"]) == (8, 60)
-    assert "8 expert revisions" in (booster / "README.md").read_text()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".booster")]
+    summary = json.loads((output / "summary.json").read_text())
+    assert (summary["train_examples"], summary["validation_examples"], summary["steps"]) == (13, 3, 49)
+    assert summary["loss"] < 1.0
+    assert summary["validation"]["de"] < 4.0
+    assert 0 <= summary["difference"] < 1e-3
+    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < losses[0] / 2
+    assert [line["step"] for line in lines if "loss" in line] == [10, 20, 30, 40, 49]
+    assert [line["validation"].keys() for line in lines if "validation" in line] == [{"de"}]
+    assert list((output / "tensorboard").glob("events.*"))
+    booster = output / "booster"
+    text = (booster / "README.md").read_text()
+    assert "13 training and 3 validation examples in 1 languages" in text
+    assert f"| de | {summary['validation']['de']:.4f} |" in text
+    card = card_record.read(str(booster))
+    assert card is not None
+    assert card.all.rows == 3
 
     corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text(
-        json.dumps({"instruction": "Frage 3?", "output": "Die Antwort ist das gut.", "language": "de"}) + "\n"
-    )
+    row = {"instruction": "Frage 3?", "output": "Die Antwort ist das gut.", "language": "de"}
+    corpus.write_text(json.dumps(row) + "\n")
     engine = ["--engine.kind", "transformers", "--engine.model", str(booster), "--engine.dtype", "float32"]
-    assert cli.boost(["--input", str(corpus), "--output", str(tmp_path / "run"), *engine]) == 0
-    (row,) = ds.dataset(tmp_path / "run" / "pairs").to_table().to_pylist()
+    told = listen(card_record)
+    assert cli.boost(["--input", str(corpus), "--output", str(tmp_path / "boosted"), *engine]) == 0
+    assert told[0].startswith("Booster card (3 validation rows")
+    (row,) = ds.dataset(tmp_path / "boosted" / "pairs").to_table().to_pylist()
     assert row["prompt_tokens"] > 10
-    assert row["answer_tokens"] > 1
     assert row["decision"] in ("boosted", "kept_original", "unchanged")
 
     before = (booster / "model.safetensors").stat().st_mtime_ns
-    assert cli.train(job) == 0
+    assert cli.train([*job, "--zero.stage", "1", "--log-steps", "3", "--checkpoint.keep", "3"]) == 0
     assert (booster / "model.safetensors").stat().st_mtime_ns == before
     assert cli.train([*job, "--epochs", "2"]) == 2
-    assert "epochs was 30.0, is now 2.0" in capfd.readouterr().err
+    assert "epochs was 15.0, is now 2.0" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "No revisions"),
-        ('{"instruction": "a", "output": "b", "language": "de"}\n', "without a revised side"),
+        ("", "No revisions are left: of 0 rows read"),
+        ('{"instruction": "a", "output": "b", "language": "de"}\n', "revised"),
         ('{"colour": "red"}\n', "colour"),
     ],
 )
-def test_files_without_revisions_are_refused_in_one_sentence(tmp_path: Path, capsys, content: str, told: str) -> None:
+def test_files_without_revisions_are_refused_in_one_sentence(
+    tmp_path: Path, capsys: Capture, content: str, told: str
+) -> None:
     (tmp_path / "rows.jsonl").write_text(content)
-    assert cli.train(["--revisions", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "booster"), *SMALL]) == 2
-    error = capsys.readouterr().err
+    given = ["--revisions", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "run"), *SMALL, "--dry-run"]
+    assert cli.train(given) == 2
+    (error,) = capsys.readouterr().err.splitlines()[-1:]
     assert told in error
-    assert not (tmp_path / "booster").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--batch-size", "5"], "batch_size 5 is no multiple of the 2 workers"),
-        (["--zero-stage", "4"], "zero_stage"),
+        (["--zero.stage", "4"], "zero.stage"),
         (["--model", "/absent/model"], "/absent/model"),
-        (["--max-tokens", "20"], "longer than max_tokens"),
-        (["--fresh.heads", "5"], "no multiple"),
+        (["--max-tokens", "20"], "longer than max_tokens (20), the longest has"),
+        (["--max-tokens", "4096"], "the model knows only 2048 positions"),
+        (["--scratch.heads", "5"], "no multiple"),
+        (["--selection.share", "0"], "selection.share"),
+        (["--selection.share", "1.5"], "selection.share"),
+        (["--selection.minimum", "9"], "selection.minimum"),
+        (["--overlong", "refuse", "--max-tokens", "150"], "raise that, or set overlong to drop or cut"),
+        (["--workers", "3", "2"], "the fewest and the most"),
+        (["--dtype", "bfloat16", "--zero.stage", "0"], "use stage 1"),
+        (["--micro-tokens", "100"], "cannot hold an example of max_tokens"),
+        (["--zero.offload-parameters", "--zero.stage", "2"], "needs stage 3"),
     ],
 )
-def test_impossible_settings_are_refused_before_ray_starts(
-    tmp_path: Path, capsys, arguments: list[str], told: str
+def test_impossible_settings_are_refused_before_anything_starts(
+    tmp_path: Path, capsys: Capture, arguments: list[str], told: str
 ) -> None:
     revisions = write_revisions(tmp_path / "revisions.jsonl")
-    assert cli.train(["--revisions", str(revisions), "--output", str(tmp_path / "booster"), *SMALL, *arguments]) == 2
+    given = ["--revisions", str(revisions), "--output", str(tmp_path / "run"), *SMALL, *arguments, "--dry-run"]
+    assert cli.train(given) == 2
     assert told in capsys.readouterr().err
-    assert not (tmp_path / "booster").exists()
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_settings_are_valid(path: Path) -> None:
-    values = {**yaml.safe_load(path.read_text()), "revisions": ["a"], "output": "b"}
-    config.validate(TrainSettings, values, str(path))
-    assert [key for key, field in config.options(TrainSettings) if not field.description] == []
+def test_a_dry_run_tells_all_and_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
+    revisions = write_revisions(tmp_path / "revisions.jsonl")
+    given = ["--revisions", str(revisions), "--output", str(tmp_path / "run"), *SMALL, "--selection.validation", "0"]
+    assert cli.train([*given, "--dry-run", "--epochs", "2", "--batch-size", "3"]) == 0
+    told = capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    assert "max_tokens" in told
+    assert "command line" in told
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_more_workers_than_the_cluster_can_ever_hold_are_refused(tmp_path: Path, capsys: Capture) -> None:
+    revisions = write_revisions(tmp_path / "revisions.jsonl")
+    given = ["--revisions", str(revisions), "--output", str(tmp_path / "run"), *SMALL, "--workers", "64"]
+    assert cli.train(given) == 2
+    assert "workers is 64, each with 1 CPU, but the cluster can hold 4 of them" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_checkpoints_before_it(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    revisions, output = write_revisions(tmp_path / "revisions.jsonl", 16), tmp_path / "run"
+    revisions.write_text(revisions.read_text().replace("Antwort 7", "Ω"))
+    start = write_start_model(tmp_path / "start", revisions.read_text(), without_numbers="Ω")
+    given = ["--revisions", str(revisions), "--output", str(output), *SMALL, "--checkpoint.steps", "1"]
+    given += ["--model", str(start), "--batch-size", "4", "--epochs", "2", "--selection.validation", "0"]
+    assert cli.train(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert line.startswith("Error: The loss is nan at step ")
+    assert "the checkpoints before it are whole" in line
+    assert list((output / "checkpoints").glob("checkpoint_*/state-*.safetensors"))
+    assert not (output / "booster").exists()
+    assert not (output / "refusal.json").exists()

@@ -1,33 +1,23 @@
-"""Where revisions and start models come from and where the booster goes: what cannot be used is one sentence, and nothing
+"""Where revisions and start models come from and where the run goes: what cannot be used is one sentence, and nothing
 half-written stays behind."""
 
 from __future__ import annotations
 
-import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from midb_ray import cli
 from midb_ray.errors import UserError
-from midb_ray.training import export, model, pipeline
-from midb_ray.training.settings import FreshModelSettings, TrainSettings
+from midb_ray.locales import load_locales
+from midb_ray.training import model, pipeline
+from midb_ray.training.settings import ScratchSettings, TrainSettings
 
-from .test_job import SMALL, write_revisions
+from .making import SMALL, write_revisions
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file of more than 20,000 bytes can be written, as on a disk that is nearly full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+SIZES = ScratchSettings(vocabulary=300, hidden_size=32, layers=1, heads=2, positions=128)
 
 
 def refused(capsys: Capture, revisions: Path, output: str | Path, *more: str) -> str:
@@ -40,77 +30,36 @@ def refused(capsys: Capture, revisions: Path, output: str | Path, *more: str) ->
 def made_of(*revisions: str, **changes: object) -> dict[str, object]:
     """What a job's booster is made of."""
     settings = TrainSettings.model_validate({"revisions": revisions, "output": "o", **changes})
-    return pipeline._fingerprint(settings)
+    return pipeline._fingerprint(settings, load_locales(settings.locales))
 
 
-@pytest.mark.parametrize("output", ["s3://bucket/booster", "gs://bucket/booster", "hf://user/booster", "ftp://host/b"])
-def test_an_output_by_uri_is_refused_and_makes_no_folder(
+@pytest.mark.parametrize("output", ["hf://user/run", "ftp://host/run"])
+def test_an_output_that_cannot_be_written_to_is_refused_and_makes_no_folder(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     revisions = write_revisions(tmp_path / "revisions.jsonl")
     monkeypatch.chdir(tmp_path)
-    assert f"The output {output} is no path" in refused(capsys, revisions, output)
+    assert output in refused(capsys, revisions, output)
     assert [path.name for path in tmp_path.iterdir()] == ["revisions.jsonl"]
-
-
-def test_a_relative_output_lies_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert pipeline._place("boosters/one") == tmp_path / "boosters" / "one"
-    assert pipeline._place(f"file://{tmp_path}/one") == tmp_path / "one"
 
 
 def test_an_output_below_a_file_is_refused(tmp_path: Path, capsys: Capture) -> None:
     revisions = write_revisions(tmp_path / "revisions.jsonl")
-    told = refused(capsys, revisions, revisions / "booster")
-    assert told.startswith(f"Error: Cannot write the booster {revisions / 'booster'}: ")
+    assert str(revisions / "run") in refused(capsys, revisions, revisions / "run")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(
-    tmp_path: Path, capsys: Capture, full_disk: None
-) -> None:
+def test_the_folder_of_something_else_is_refused(tmp_path: Path, capsys: Capture) -> None:
     revisions = write_revisions(tmp_path / "revisions.jsonl")
-    told = refused(capsys, revisions, tmp_path / "booster")
-    assert told.startswith(f"Error: Cannot write the booster {tmp_path / 'booster'}: ")
-    assert "File too large" in told
-    assert [path.name for path in tmp_path.iterdir()] == ["revisions.jsonl"]
+    assert "holds something that is of no run (revisions.jsonl)" in refused(capsys, revisions, tmp_path)
 
 
-def test_a_disk_that_fills_while_the_worker_writes_is_one_sentence(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    sizes = FreshModelSettings(vocabulary=300, hidden_size=32, layers=1, heads=2, positions=128)
-    tokenizer = model.fresh_tokenizer(["abc def ghi"], sizes)
-    start = model.fresh_model(tokenizer, sizes, seed=1)
-    tokenizer.save_pretrained(tmp_path / "start")
-    start.save_pretrained(tmp_path / "start")
-    request.getfixturevalue("full_disk")
-    with (
-        pytest.raises(UserError, match=r"^Cannot write the booster /there: .*File too large"),
-        export.writing("/there"),
-    ):
-        export.write_model(str(tmp_path / "booster"), str(tmp_path / "start"), None, start.state_dict())
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_what_a_worker_cannot_write_is_one_sentence_too(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare = pipeline._prepare
-
-    def prepared(*arguments: Any) -> Any:
-        task, facts = prepare(*arguments)
-        return {**task, "target": "/dev/null/booster"}, facts
-
-    monkeypatch.setattr(pipeline, "_prepare", prepared)
+def test_a_start_model_without_a_tokenizer_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    tokenizer = model.fresh_tokenizer(["abc def ghi"], SIZES)
+    model.fresh_model(tokenizer, SIZES, seed=1).save_pretrained(tmp_path / "start")
     revisions = write_revisions(tmp_path / "revisions.jsonl")
-    told = refused(capsys, revisions, tmp_path / "booster", "--epochs", "1")
-    assert told.startswith(f"Error: Cannot write the booster {tmp_path / 'booster'}: ")
-    assert [path.name for path in tmp_path.iterdir()] == ["revisions.jsonl"]
-
-
-def test_other_failures_while_writing_stay_what_they_are() -> None:
-    with pytest.raises(AssertionError, match="a mistake of ours"), export.writing("/there"):
-        raise AssertionError("a mistake of ours")
+    told = refused(capsys, revisions, tmp_path / "run", "--model", str(tmp_path / "start"), "--max-tokens", "128")
+    assert "tokenizer" in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_changed_revisions_of_equal_size_make_another_booster(tmp_path: Path) -> None:
@@ -136,21 +85,31 @@ def test_files_of_equal_name_in_two_folders_both_count(tmp_path: Path) -> None:
 
 def test_changed_languages_make_another_booster(tmp_path: Path) -> None:
     revisions = write_revisions(tmp_path / "revisions.jsonl")
-    languages = tmp_path / "languages.yaml"
-    languages.write_text("# none\n{}")
-    before = made_of(str(revisions), locales=str(languages))
-    languages.write_text("# many\n{}")
-    assert made_of(str(revisions), locales=str(languages)) != before
+    none, more = tmp_path / "none.yaml", tmp_path / "more.yaml"
+    none.write_text("{}")
+    more.write_text('sv: {codes: [swe], region: SE, scripts: [Latin], quotes: "””", units: metric}\n')
+    assert made_of(str(revisions)) == made_of(str(revisions), locales=str(none))
+    assert made_of(str(revisions)) != made_of(str(revisions), locales=str(more))
+
+
+def test_what_only_places_the_work_makes_the_same_booster(tmp_path: Path) -> None:
+    revisions = str(write_revisions(tmp_path / "revisions.jsonl"))
+    moved = {"workers": [1, 4], "zero": {"stage": 1}, "micro_tokens": 9000, "checkpoint": {"steps": 7}, "log_steps": 3}
+    assert made_of(revisions, **moved) == made_of(revisions)
+    assert made_of(revisions, lora={"rank": 3}) == made_of(revisions)
+    assert made_of(revisions, batch_size=3) != made_of(revisions)
 
 
 def test_a_relative_start_model_is_pinned_to_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = FreshModelSettings(vocabulary=300, hidden_size=32, layers=1, heads=2, positions=128)
-    tokenizer = model.fresh_tokenizer(["abc def ghi"], sizes)
+    tokenizer = model.fresh_tokenizer(["abc def ghi"], SIZES)
     tokenizer.save_pretrained(tmp_path / "start")
-    model.fresh_model(tokenizer, sizes, seed=1).save_pretrained(tmp_path / "start")
+    model.fresh_model(tokenizer, SIZES, seed=1).save_pretrained(tmp_path / "start")
     monkeypatch.chdir(tmp_path)
-    settings = TrainSettings.model_validate({"revisions": ["r"], "output": "o", "model": "start"})
+    given = {"revisions": ["r"], "output": "o", "model": "start", "max_tokens": 128}
+    settings = TrainSettings.model_validate(given)
     assert pipeline._pinned(settings).model == str(tmp_path / "start")
+    with pytest.raises(UserError, match="the model knows only 128 positions"):
+        pipeline._pinned(settings.model_copy(update={"max_tokens": 129}))
     shutil.rmtree(tmp_path / "start")
     with pytest.raises(UserError, match="start"):
         pipeline._pinned(settings.model_copy(update={"model": "./start"}))
