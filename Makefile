@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test lint bench-dataplane clean
+.PHONY: help quickstart test test-slow lint bench-dataplane clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -15,9 +15,13 @@ help:
 quickstart: $(VENV)/.installed
 	@$(BIN)/python jobs/quickstart.py
 
-## make test             all tests
+## make test             all tests but the slow ones
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+## make test-slow        clusters disturbed for real: killed and draining nodes, nodes cut off (needs root and iproute2)
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
 
 ## make lint             style and types
 lint: $(VENV)/.installed

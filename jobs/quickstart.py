@@ -34,7 +34,7 @@ ENVIRONMENT = {  # of the cluster and of everybody who talks to it: a token of i
 
 def main() -> int:
     started = time.monotonic()
-    booster, boosted = RUNS / "booster", RUNS / "boosted"
+    training, boosted = RUNS / "training", RUNS / "boosted"
     samples = ROOT / "midb_ray" / "samples"
     with cluster() as address:
         _say("Training a small booster on 192 expert revisions in 16 languages")
@@ -44,7 +44,7 @@ def main() -> int:
             "--revisions",
             samples / "revisions",
             "--output",
-            booster,
+            training,
         ]
         code = submit(address, "train", *train)
         if code == 0:
@@ -57,7 +57,7 @@ def main() -> int:
                 "--output",
                 boosted,
             ]
-            code = submit(address, "boost", *boost, "--engine.model", booster)
+            code = submit(address, "boost", *boost, "--engine.model", training / "booster")
     if code == 0:
         show(boosted)
         _say(f"Done in {time.monotonic() - started:.0f} seconds. The run folder is {boosted.relative_to(ROOT)}")

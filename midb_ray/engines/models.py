@@ -141,6 +141,8 @@ def _check_files(folder: Path) -> int:
     if "config.json" not in names:
         if "adapter_config.json" in names:
             raise UserError(f"{folder} holds only an adapter; merge it with its base model and give that directory.")
+        if "booster" in names:
+            raise UserError(f"{folder} is the run folder of a train job; give the booster in it, {folder / 'booster'}.")
         raise UserError(f"{folder} is no model directory: it has no config.json.")
     _read_json(folder / "config.json")
     if _choose_weights(str(folder), names) == _WEIGHTS:

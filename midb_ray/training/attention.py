@@ -48,6 +48,7 @@ def packed_attention(
             "packing: the attention of this model (soft caps, sinks) cannot be packed; set packing to false."
         )
     window = options.get("sliding_window")
+    query, key, value = _cast(query, key, value)
     if query.is_cuda and query.dtype != _float32() and not dropout:
         from torch.nn.attention.varlen import varlen_attn
 
@@ -64,8 +65,9 @@ def packed_attention(
 
     # Split and not cut: the gradient of each cut would be as large as the whole row.
     sizes = [end - begin for begin, end in itertools.pairwise(bounds.tolist())]
-    examples = zip(*(each.split(sizes, dim=2) for each in (query, key, value)), strict=True)
-    return torch.cat([_one(*each, scaling, dropout, window).transpose(1, 2) for each in examples], dim=1), None
+    examples = zip(query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), strict=True)
+    parts = [_one(*each, scaling=scaling, dropout=dropout, window=window).transpose(1, 2) for each in examples]
+    return torch.cat(parts, dim=1), None
 
 
 def _one(
@@ -94,6 +96,17 @@ def _one(
         scale=scaling,
         enable_gqa=key.shape[1] != query.shape[1],
     )
+
+
+def _cast(*parts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The same in autocast's type: rotary embeddings have made queries and keys float32, and only torch's own functions
+    are cast by themselves."""
+    import torch
+
+    device = parts[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return parts
+    return tuple(part.to(torch.get_autocast_dtype(device)) for part in parts)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -46,6 +46,9 @@ def process(settings: TrainSettings) -> None:
 
 def _log_plainly() -> None:
     """Our own lines go to the driver, through Ray; those of Ray Train and DeepSpeed stay in their files."""
+    logging.getLogger().setLevel(
+        logging.WARNING
+    )  # some of Ray Train's loggers are named after files, out of its own settings' reach
     logger = logging.getLogger("midb_ray")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
