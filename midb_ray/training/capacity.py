@@ -9,6 +9,8 @@ from midb_ray.training.settings import TrainSettings
 
 logger = logging.getLogger("midb_ray")
 
+_ROUNDING = 1e-4  # Ray counts resources in ten-thousandths
+
 
 def refuse(settings: TrainSettings) -> None:
     """Raise `UserError` if the cluster can never hold the fewest workers. Where an autoscaler may bring nodes, its limits count."""
@@ -50,7 +52,7 @@ def most(wanted: dict[str, float]) -> int | None:
 
 
 def _fits(there: dict[str, float], wanted: dict[str, float]) -> int:
-    return int(min(there.get(name, 0.0) // amount for name, amount in wanted.items()))
+    return int(min((there.get(name, 0.0) + _ROUNDING) // amount for name, amount in wanted.items()))
 
 
 def _resources(settings: TrainSettings) -> dict[str, float]:

@@ -16,7 +16,8 @@ from midb_ray.training.worker import REFUSAL, Outcome, Task, ray_worker
 logger = logging.getLogger("midb_ray")
 
 CHECKPOINTS = "checkpoints"
-_STARTS = 120  # times a minute that workers are tried to be placed: spot nodes may take hours to come back
+_PLACING = 15  # seconds for workers to be placed. Ray Train learns only every 20 s how many a cluster that lost a node can hold
+_STARTS = 2 * 3600 // _PLACING  # times that they are tried to be placed: spot nodes may take hours to come back
 
 
 def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
@@ -44,6 +45,7 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
 def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
     """One fit; what the first worker returned."""
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_PLACING))
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def peak(device: torch.device) -> float | None:
 
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((value for part, value in _PEAKS.items() if all(word in name for word in part.split())), None)
+    words = set(re.split(r"\W+", torch.cuda.get_device_name(device)))
+    return next((value for part, value in _PEAKS.items() if words.issuperset(part.split())), None)
 
 
 def _cost(parameter: Any) -> int:

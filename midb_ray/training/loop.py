@@ -34,7 +34,8 @@ def run_step(
 ) -> Step:
     """Train one step (from 0). What one worker wants to `ask` all others, all are `asked`, at no cost: it goes with the loss.
 
-    Raises `UserError` when the loss is not finite, on all workers together and before any weight has changed.
+    Raises `UserError` when the loss or the norm of its gradient is not finite, on all workers together; nobody keeps the weights
+    after that.
     """
     chosen = schedule.indices(step)
     lengths = examples.lengths[chosen]
@@ -51,12 +52,18 @@ def run_step(
     total, asked = stepper.total(float(summed), float(ask))
     loss = total / answer_tokens
     if not math.isfinite(loss):
-        raise UserError(
-            f"The loss is {loss} at step {step + 1} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
-            "learning_rate or dtype float32."
-        )
+        raise _no_number("loss", loss, step, schedule)
     norm = stepper.update(learning_rate)
+    if not 0 <= norm < math.inf:  # DeepSpeed makes -1 of it
+        raise _no_number("gradient's norm", norm, step, schedule)
     return Step(loss, norm, learning_rate, len(chosen), int(lengths.sum()), answer_tokens, asked > 0)
+
+
+def _no_number(what: str, value: float, step: int, schedule: Schedule) -> UserError:
+    return UserError(
+        f"The {what} is {value} at step {step + 1} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
+        "learning_rate or dtype float32."
+    )
 
 
 def share(stepper: Stepper, examples: Examples, chosen: Sequence[int], settings: TrainSettings) -> list[MicroBatch]:

@@ -31,6 +31,7 @@ def apply(model: torch.nn.Module, settings: LoraSettings) -> Any:
         targets = ALL_LINEAR
     else:
         refuse_absent(model, settings.targets)
+        _refuse_tied(model, settings.targets)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # peft says int, and only divides by it
@@ -53,6 +54,16 @@ def refuse_absent(model: torch.nn.Module, targets: tuple[str, ...]) -> None:
         raise UserError(
             f"lora.targets: the model has no linear layer {absent[0]!r}; it has {', '.join(sorted(linear))}, or say {ALL_LINEAR}."
         )
+
+
+def _refuse_tied(model: Any, targets: tuple[str, ...]) -> None:
+    """Raise `UserError` for the output layer where it shares its weight with the embedding: merging would change both."""
+    output = model.get_output_embeddings()
+    if output is None or output.weight is not model.get_input_embeddings().weight:
+        return
+    name = next(name for name, module in model.named_modules() if module is output).rpartition(".")[2]
+    if name in targets:
+        raise UserError(f"lora.targets: {name} shares its weight with the embedding in this model; leave it out.")
 
 
 class Adapter(NamedTuple):

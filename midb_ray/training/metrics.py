@@ -88,12 +88,15 @@ class Meter:
 
     def close(self) -> None:
         """Write what waits."""
-        self._timeline.flush()
-        if self._board is not None:
-            self._board.close()
-            if self._board_folder is not None:
-                transfer.upload(Path(self._board_folder.name), storage.join(self._run, _TENSORBOARD))
-                self._board_folder.cleanup()
+        try:
+            self._timeline.flush()
+            if self._board is not None:
+                self._board.close()
+                if self._board_folder is not None:
+                    transfer.upload(Path(self._board_folder.name), storage.join(self._run, _TENSORBOARD))
+                    self._board_folder.cleanup()
+        except OSError as error:
+            logger.warning("Cannot write metrics: %s", error)
 
     def _tell(self, entry: dict[str, Any]) -> None:
         try:

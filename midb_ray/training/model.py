@@ -64,6 +64,9 @@ def fresh_model(tokenizer: PreTrainedTokenizerBase, settings: ScratchSettings, s
 
 def write_fresh(uri: str, texts: Iterable[str], settings: TrainSettings) -> None:
     """Make a small model and its tokenizer and write them to `uri`. Raises OSError."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     tokenizer = fresh_tokenizer(texts, settings.scratch)
     with tempfile.TemporaryDirectory(prefix="midb-start-") as scratch:
         tokenizer.save_pretrained(scratch)

@@ -42,7 +42,7 @@ def text(settings: TrainSettings, facts: dict[str, Any], loss: float | None, val
     rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in sorted(validation.items()))
     return _CARD.format(
         **{**settings.model_dump(), **facts},
-        selected=f"the {selection.count}" if selection.count else f"the {selection.share:.0%}",
+        selected=f"the {selection.count}" if selection.count else f"the {100 * selection.share:g} %",
         how="all weights" if settings.method == "full" else adapters,
         batch=f"{settings.batch_size} examples"
         if settings.batch_tokens is None

@@ -72,7 +72,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
-        self._folder = folder
+        self.folder = folder
         paths = sorted(folder.glob("state-*.safetensors"))
         expected = int(paths[0].stem.rpartition("-")[2]) if paths else 1
         if len(paths) != expected:
@@ -97,10 +97,9 @@ class State:
         for pieces in self._pieces.values():
             pieces.sort()
 
-    @property
-    def names(self) -> set[str]:
-        """The trained parameters."""
-        return {name for name, kind in self._pieces if kind == MASTER}
+    def size(self, name: str) -> int:
+        """Elements of a trained parameter, 0 for one that is not there."""
+        return max((piece.start + piece.size for piece in self._pieces.get((name, MASTER), ())), default=0)
 
     def read(self, name: str, kind: str, start: int, count: int) -> torch.Tensor:
         """(count,) float32: elements of a parameter's `master` value or of one of its `steppers.MOMENTS`. Raises `UserError`."""
@@ -114,7 +113,7 @@ class State:
                 place = end
         if place != start + count:
             raise UserError(
-                f"The checkpoint {self._folder} has no {kind} of {name} from element {place} on: it belongs to another model; "
+                f"The checkpoint {self.folder} has no {kind} of {name} from element {place} on: it belongs to another model; "
                 "give another --output, or start over with --fresh."
             )
         return torch.cat(parts) if len(parts) != 1 else parts[0]
@@ -128,6 +127,12 @@ def load_weights(model: torch.nn.Module, state: State) -> None:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
+        count = getattr(parameter, "ds_numel", parameter.numel())
+        if state.size(name) not in (0, count):
+            raise UserError(
+                f"The checkpoint {state.folder} has {state.size(name)} elements of {name}, the model has {count}: it belongs to "
+                "another model; give another --output, or start over with --fresh."
+            )
         partitioned = hasattr(parameter, "ds_id")
         with torch.no_grad(), deepspeed.zero.GatheredParameters([parameter], modifier_rank=0, enabled=partitioned):
             if not partitioned or torch.distributed.get_rank() == 0:

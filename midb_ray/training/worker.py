@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -110,6 +111,11 @@ def _keep(
     began = time.monotonic()
     losses = {} if hurry else loop.validate(stepper, held_out, settings)
     mean = sum(losses.values()) / len(losses) if losses else None
+    if mean is not None and not math.isfinite(mean):
+        raise UserError(
+            f"The validation loss is {mean} after step {step} of {schedule.steps}; the checkpoints before it are whole. Try a "
+            "lower learning_rate or dtype float32."
+        )
     if meter is not None and mean is not None:
         meter.validated(step, losses, mean, time.monotonic() - began)
         began = time.monotonic()

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 960, 12, 2, 2
 NOTICE_DEATH_SOON = {
     "health_check_initial_delay_ms": 1000,

@@ -11,8 +11,11 @@ import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from midb_ray.runs import storage
+
+pytestmark = pytest.mark.slow
 
 ROWS, SHARD_ROWS = 300, 10
 

@@ -54,9 +54,17 @@ def small_llama(**changes: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     given = {
-        **{"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
-        **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128},
-        **{"initializer_range": 0.15, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 1},
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.15,
+        "bos_token_id": None,
+        "eos_token_id": 0,
+        "pad_token_id": 1,
     }
     torch.manual_seed(1)
     return LlamaForCausalLM(LlamaConfig(**{**given, **changes}))

@@ -29,9 +29,20 @@ def settings(**changes: Any) -> Any:
     from midb_ray.training.settings import TrainSettings
 
     given = {
-        **{"revisions": ["r"], "output": "o", "model": "m", "dtype": "float32", "gpus_per_worker": 0},
-        **{"max_tokens": 64, "micro_tokens": 112, "batch_size": 6, "epochs": 4.375, "log_steps": 10, "seed": 3},
-        **{"learning_rate": 1e-2, "weight_decay": 0.1, "lora": LORA},
+        "revisions": ["r"],
+        "output": "o",
+        "model": "m",
+        "dtype": "float32",
+        "gpus_per_worker": 0,
+        "max_tokens": 64,
+        "micro_tokens": 112,
+        "batch_size": 6,
+        "epochs": 4.375,
+        "log_steps": 10,
+        "seed": 3,
+        "learning_rate": 1e-2,
+        "weight_decay": 0.1,
+        "lora": LORA,
     }
     return TrainSettings.model_validate({**given, **changes})
 
@@ -99,8 +110,10 @@ class Process:
                 dist.barrier()
                 (place / "whole").touch()
         self.cells[name] = {
-            **{"losses": [each.loss for each in steps], "norms": [each.gradient_norm for each in steps]},
-            **{"examples": [each.examples for each in steps], "tokens": [each.tokens for each in steps]},
+            "losses": [each.loss for each in steps],
+            "norms": [each.gradient_norm for each in steps],
+            "examples": [each.examples for each in steps],
+            "tokens": [each.tokens for each in steps],
             "asked": [each.asked for each in steps],
             "validation": loop.validate(stepper, self.validation, chosen) if last == STEPS else {},
             "fragments": [[each.name, each.start, each.master.numel()] for each in stepper.fragments()],

@@ -25,6 +25,8 @@ from midb_ray.training.world import OneProcess
 
 from .making import SMALL, write_revisions
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("traced_train.py")
 RUN = [
     *(*SMALL, "--epochs", "5", "--batch-size", "4", "--checkpoint.steps", "5", "--log-steps", "5", "--card-rows", "0"),
@@ -166,7 +168,6 @@ def test_a_killed_worker_is_replaced_and_training_goes_on_from_the_last_checkpoi
     assert_as_if_nothing_had_happened(job, tmp_path / "undisturbed")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_killed_job_goes_on_with_fewer_and_again_with_more_workers(job: Job, tmp_path: Path) -> None:
     job.start(2)
@@ -182,7 +183,6 @@ def test_a_killed_job_goes_on_with_fewer_and_again_with_more_workers(job: Job, t
     assert_as_if_nothing_had_happened(job, tmp_path / "undisturbed")
 
 
-@pytest.mark.slow
 def test_a_draining_node_means_a_checkpoint_at_once_and_training_goes_on_elsewhere(job: Job, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 

@@ -94,7 +94,7 @@ def test_fragments_cover_what_is_trained_exactly_once(
         limits = sorted(pieces[name])
         assert limits[0][0] == 0
         assert limits[-1][1] == count
-        assert all(before[1] == after[0] for before, after in zip(limits, limits[1:], strict=False)), name
+        assert all(before[1] == after[0] for before, after in itertools.pairwise(limits)), name
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,101 @@
+"""More workers than the cluster can ever hold are refused; those that an autoscaler may bring are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import ray
+
+from midb_ray.errors import UserError
+from midb_ray.training import capacity
+from tests.training.grid import settings
+
+Cluster = Callable[..., None]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """`cluster(nodes, limits)`: a cluster of such nodes, and what its autoscaler may make of it."""
+
+    def make(nodes: list[dict[str, Any]], limits: dict[str, int] | None = None, dead: int = 0) -> None:
+        found = [{"Alive": place >= dead, "Resources": node} for place, node in enumerate(nodes)]
+        monkeypatch.setattr(ray, "nodes", lambda: found)
+        monkeypatch.setattr(ray._private.state.state, "get_max_resources_from_cluster_config", lambda: limits)
+
+    return make
+
+
+def workers(*counts: int, cpus: float = 1, gpus: float = 0) -> Any:
+    return settings(workers=list(counts), cpus_per_worker=cpus, gpus_per_worker=gpus)
+
+
+def test_workers_are_counted_node_by_node(cluster: Cluster) -> None:
+    cluster([{"CPU": 7.0, "GPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}, {"CPU": 64.0}])
+    assert capacity.count({"CPU": 3, "GPU": 1}) == 2 + 2  # 87 CPUs and 6 GPUs would do for 6
+    assert capacity.count({"GPU": 1}) == 6
+    assert capacity.count({"CPU": 8}) == 0 + 2 + 8
+    assert capacity.count({"CPU": 0.5}) == 14 + 32 + 128
+
+
+def test_shares_that_are_no_binary_fractions_are_counted_right(cluster: Cluster) -> None:
+    cluster([{"CPU": 1.0}])
+    assert [capacity.count({"CPU": 1 / count}) for count in (3, 5, 10)] == [3, 5, 10]
+    assert capacity.count({"CPU": 0.2}) == 5
+
+
+def test_as_many_as_fit_are_let_through(cluster: Cluster) -> None:
+    cluster([{"CPU": 4.0}])
+    capacity.refuse(workers(4))
+    capacity.refuse(workers(1, 100))  # the fewest count
+    capacity.refuse(workers(2, cpus=2))
+
+
+def test_one_more_is_refused_in_one_sentence(cluster: Cluster) -> None:
+    cluster([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}])
+    with pytest.raises(UserError) as refusal:
+        capacity.refuse(workers(4, cpus=2, gpus=1))
+    assert str(refusal.value) == (
+        "workers is 4, each with 2 CPU and 1 GPU, but the cluster can hold 2 of them; set workers to that or less, change "
+        "cpus_per_worker or gpus_per_worker, or add nodes."
+    )
+
+
+def test_gpus_where_there_are_none_are_refused(cluster: Cluster) -> None:
+    cluster([{"CPU": 4.0}])
+    with pytest.raises(UserError, match="workers is 1, each with 1 CPU and 1 GPU, but the cluster can hold 0 of them"):
+        capacity.refuse(workers(1, gpus=1))
+
+
+def test_dead_nodes_hold_nobody(cluster: Cluster) -> None:
+    cluster([{"CPU": 4.0}, {"CPU": 1.0}], dead=1)
+    with pytest.raises(UserError, match="can hold 1 of them"):
+        capacity.refuse(workers(2))
+
+
+def test_what_an_autoscaler_may_bring_is_waited_for(cluster: Cluster, listen: Any) -> None:
+    heard = listen(capacity)
+    cluster([{"CPU": 1.0}], {"CPU": 8})
+    capacity.refuse(workers(8))
+    assert heard == ["The cluster can hold 1 of 8 workers (1 CPU each) at present; waiting for the autoscaler."]
+
+
+def test_what_not_even_an_autoscaler_brings_is_refused(cluster: Cluster) -> None:
+    cluster([{"CPU": 1.0}], {"CPU": 8, "GPU": 2})
+    with pytest.raises(UserError, match="the cluster can hold 2 of them even when all its nodes are there"):
+        capacity.refuse(workers(3, gpus=1))
+    cluster([{"CPU": 4.0}], {"CPU": 2})
+    with pytest.raises(UserError, match="can hold 4 of them even when"):
+        capacity.refuse(workers(5))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_real_cluster_says_what_it_has() -> None:
+    assert capacity.most({"CPU": 1}) is None  # nothing scales it
+    capacity.refuse(workers(4))
+    capacity.refuse(workers(2, gpus=1))
+    with pytest.raises(UserError, match="workers is 5, each with 1 CPU, but the cluster can hold 4 of them"):
+        capacity.refuse(workers(5))
+    with pytest.raises(UserError, match="workers is 3, each with 1 CPU and 1 GPU, but the cluster can hold 2 of them"):
+        capacity.refuse(workers(3, gpus=1))
