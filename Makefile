@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow lint bench-dataplane clean
+.PHONY: help quickstart test test-slow lint bench-dataplane bench-train clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -32,6 +32,10 @@ lint: $(VENV)/.installed
 ## make bench-dataplane  a million pairs through everything but a model, beside plain pyarrow
 bench-dataplane: $(VENV)/.installed
 	$(BIN)/python benchmarks/dataplane.py
+
+## make bench-train      training steps beside the Hugging Face Trainer, and with and without Ray Train (REVISIONS=PATH: real rows)
+bench-train: $(VENV)/.installed
+	$(BIN)/python benchmarks/training.py $(if $(REVISIONS),--revisions $(REVISIONS))
 
 ## make clean            remove the virtual environment and the quickstart's runs
 clean:

@@ -18,9 +18,14 @@ def run(script: str, before: list[str], after: list[str], log: Path) -> None:
         port = free.getsockname()[1]
     shared = {
         **os.environ,
-        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(WORKERS)},
-        **{"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "TOKENIZERS_PARALLELISM": "false"},
-        **{"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(WORKERS),
+        "OMP_NUM_THREADS": "1",
+        "DS_ACCELERATOR": "cpu",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
     }
     path = Path(__file__).with_name(script)
     with log.open("wb") as file:

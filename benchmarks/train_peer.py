@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from midb_ray.training import zero
 from midb_ray.training.examples import Examples
@@ -51,18 +52,19 @@ class Padding:
 
 
 class Watch(TrainerCallback):
-    """Seconds of the epochs: from before the first batch is fetched to after the last update."""
+    """Seconds of the epochs, from before the first batch is fetched to after the last update, and of the processor."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.processor = 0.0
         self.losses: list[float] = []
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         dist.barrier()
-        self._began = time.perf_counter()
+        self._began, self._used = time.perf_counter(), time.process_time()
 
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
         self.seconds += time.perf_counter() - self._began
+        self.processor += time.process_time() - self._used
 
     def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
         if "loss" in logs:
@@ -113,16 +115,11 @@ def epoch(
     )
     watch, padding = Watch(), Padding(int(model.config.pad_token_id))
     trainer = Trainer(model, arguments, data_collator=padding, train_dataset=Rows(Examples(path)), callbacks=[watch])
-    trainer.remove_callback(_printer())
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.deepspeed.destroy()
-    return {"seconds": watch.seconds, "passed": padding.tokens, "losses": watch.losses}
-
-
-def _printer() -> type[TrainerCallback]:
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
+    times = {"seconds": watch.seconds, "processor": watch.processor}
+    return {**times, "passed": padding.tokens, "losses": watch.losses}
 
 
 def _row(examples: Examples, index: int) -> dict[str, Any]:

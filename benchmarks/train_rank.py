@@ -2,7 +2,7 @@
 
     python benchmarks/train_rank.py PLAN.json RANK RESULTS.jsonl
 
-Started by `train.py`, with the variables that torch.distributed reads.
+Started by `training.py`, with the variables that torch.distributed reads.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def main(plan_path: str, rank: str, results: str) -> None:
     setup.process(settings)
     for each in plan["passes"]:
         found = _pass(settings, plan, each)
-        passed = torch.tensor(float(found["passed"]))
-        dist.all_reduce(passed)
-        found["passed"] = int(passed)
+        summed = torch.tensor([float(found["passed"]), float(found["processor"])], dtype=torch.float64)
+        dist.all_reduce(summed)
+        found["passed"], found["processor"] = int(summed[0]), float(summed[1])
         if rank == "0":
             with Path(results).open("a") as file:
                 file.write(json.dumps(each | found) + "\n")
@@ -58,12 +58,13 @@ def ours(settings: TrainSettings, start: str, path: str, epochs: int = 1) -> dic
     stepper = zero.DeepSpeedStepper(model.load_model(start, None, settings.dtype), settings)
     stepper.module.train()
     dist.barrier()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     steps = [loop.run_step(stepper, examples, schedule, step, settings) for step in range(schedule.steps)]
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - used
     stepper.close()
     tokens = sum(step.tokens for step in steps) if stepper.rank == 0 else 0
-    return {"seconds": seconds, "passed": tokens, "losses": [step.loss for step in steps]}
+    losses = [step.loss for step in steps]
+    return {"seconds": seconds, "processor": processor, "passed": tokens, "losses": losses}
 
 
 if __name__ == "__main__":

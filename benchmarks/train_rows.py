@@ -86,7 +86,9 @@ def lengthened(folder: Path) -> str:
     folder.mkdir(parents=True)
     chance = random.Random(1)
     fields = ("instruction", "input", "response")
-    for source in sorted(resources.files("midb_ray").joinpath("samples/revisions").iterdir(), key=lambda file: file.name):
+    for source in sorted(
+        resources.files("midb_ray").joinpath("samples/revisions").iterdir(), key=lambda file: file.name
+    ):
         samples = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
         with (folder / source.name).open("w", encoding="utf-8") as file:
             for number in range(_ROWS):

@@ -16,6 +16,11 @@ from midb_ray.training.worker import REFUSAL, Outcome, Task, ray_worker
 logger = logging.getLogger("midb_ray")
 
 CHECKPOINTS = "checkpoints"
+_SNAPSHOT = "checkpoint_manager_snapshot.json"  # of Ray Train: the checkpoints that it knows
+_ALLOCATOR = {  # what keeps workers flat that take one shard after another costs training a third: every large tensor is a new one
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 _PLACING = 15  # seconds for workers to be placed. Ray Train learns only every 20 s how many a cluster that lost a node can hold
 _STARTS = 2 * 3600 // _PLACING  # times that they are tried to be placed: spot nodes may take hours to come back
 
@@ -26,6 +31,7 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
     Raises `UserError` for what the user can mend.
     """
     while True:
+        _sweep(task.run)
         task = task._replace(session=secrets.token_hex(8))
         returned = _fit(settings, task)
         mine.check()
@@ -40,6 +46,18 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
             *(", ".join(node[:8] for node in outcome.leaving), outcome.step, outcome.steps),
         )
         capacity.refuse(settings)
+
+
+def _sweep(run: str) -> None:
+    """Delete checkpoints that Ray Train does not know: workers died before it heard of them. Raises OSError."""
+    place = storage.join(run, CHECKPOINTS)
+    try:
+        known = storage.read_bytes(storage.join(place, _SNAPSHOT)).decode("utf-8", "replace")
+    except FileNotFoundError:
+        known = ""
+    for name in storage.list_folders(place):
+        if name.startswith("checkpoint_") and f'"{name}"' not in known:
+            storage.delete_folder(storage.join(place, name))
 
 
 def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
@@ -68,6 +86,7 @@ def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,
+            worker_runtime_env={"env_vars": _ALLOCATOR},
             logging_config=LoggingConfig(log_level="WARNING"),
             storage_path=path,
             storage_filesystem=None if storage.is_local(task.run) else system,

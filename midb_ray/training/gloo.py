@@ -19,7 +19,7 @@ def interface_of(address: str) -> str | None:
     """The network interface of this machine that has an address; None if none has it."""
     for name, found in psutil.net_if_addrs().items():
         if any(one.family in (socket.AF_INET, socket.AF_INET6) and one.address == address for one in found):
-            return name
+            return str(name)
     return None
 
 

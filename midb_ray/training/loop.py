@@ -87,7 +87,7 @@ def loss_sum(stepper: Stepper, batch: MicroBatch) -> torch.Tensor:
             cu_seq_lens_k=here.bounds,
             max_length_q=here.longest,
             max_length_k=here.longest,
-        ).logits[0]
+        ).logits.squeeze(0)
     return answer_loss(logits, here.targets)
 
 
