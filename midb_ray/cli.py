@@ -66,7 +66,7 @@ def train(arguments: Sequence[str]) -> int:
         if settings.dry_run:
             print("\n".join(pipeline.rehearse(settings, origins)))
             return ExitCode.OK
-        trained = pipeline.train(settings)
+        trained = pipeline.train(settings, origins)
         if settings.card_rows:
             _make_card(settings, trained.booster, trained.validation)
         return ExitCode.OK
@@ -83,7 +83,12 @@ def _make_card(settings: TrainSettings, booster: str, validation: str) -> None:
     from midb_ray.locales import load_locales
     from midb_ray.runs import cluster
 
-    found = card_record.read(booster)
+    logger = logging.getLogger("midb_ray")
+    found = None
+    try:
+        found = card_record.read(booster)
+    except ValueError as error:
+        logger.warning("The card of %s is damaged and made anew: %s", booster, " ".join(str(error).split())[:200])
     if found is None:
         engine = EngineSettings(model=booster, device=settings.device)
         locales = load_locales(settings.locales)
@@ -94,7 +99,6 @@ def _make_card(settings: TrainSettings, booster: str, validation: str) -> None:
         if found is None:
             return
         card.write(booster, found)
-    logger = logging.getLogger("midb_ray")
     logger.info("%s", card_record.line(found))
     for problem in card_record.problems(found):
         logger.warning("%s", problem)

@@ -26,7 +26,18 @@ from midb_ray.runs.fingerprint import Fingerprint, complete, digest_of, refuse_c
 
 PLAN = "plan.parquet"
 _RUN = "run.json"
-_OURS = (_RUN, claim.FILE, PLAN, "progress.json", "metrics.jsonl", "summary.json", "nonce", "report.html")
+_OURS = (
+    _RUN,
+    claim.FILE,
+    PLAN,
+    "progress.json",
+    "metrics.jsonl",
+    "summary.json",
+    "nonce",
+    "report.html",
+    "refusal.json",
+    "deepspeed.json",
+)
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
 _TRAINING = ("revisions", "examples", "start", "checkpoints", "booster", "adapter", "tensorboard")
 

@@ -26,6 +26,21 @@ def register() -> None:
     ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _no_mask)
 
 
+def check(config: Any) -> None:
+    """Raise `UserError` for a model in which packed examples would see each other: one with a state, with attention of its own, or
+    with layers of other kinds."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    layers = set(getattr(config.get_text_config(), "layer_types", None) or ())
+    takes_ours = kind._supports_attention_backend and not kind._is_stateful
+    if not takes_ours or not layers <= {"full_attention", "sliding_attention"}:
+        raise UserError(
+            f"packing: examples cannot be kept apart in {config.model_type} models, whose layers are not all plain attention; set "
+            "packing to false."
+        )
+
+
 def packed_attention(
     module: torch.nn.Module,  # noqa: ARG001 - what transformers calls it with
     query: torch.Tensor,

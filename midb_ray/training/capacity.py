@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from midb_ray.errors import UserError
 from midb_ray.training.settings import TrainSettings
@@ -26,6 +27,11 @@ def refuse(settings: TrainSettings) -> None:
             *(now, settings.workers[0], shape),
         )
         return
+    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in _nodes()) and not (ever or 0):
+        raise UserError(
+            f"Training wants {settings.workers[0]} GPU(s), and the cluster has none; set gpus_per_worker to 0 to train on CPUs, or "
+            "name another cluster with --address."
+        )
     most_ever = f"{now} of them" if ever is None else f"{max(ever, now)} of them even when all its nodes are there"
     raise UserError(
         f"workers is {settings.workers[0]}, each with {shape}, but the cluster can hold {most_ever}; set workers to that or less, "
@@ -35,10 +41,13 @@ def refuse(settings: TrainSettings) -> None:
 
 def count(wanted: dict[str, float]) -> int:
     """Workers that the living nodes could hold if nothing else ran there."""
+    return sum(_fits(node["Resources"], wanted) for node in _nodes())
+
+
+def _nodes() -> list[dict[str, Any]]:
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(_fits(node, wanted) for node in nodes)
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def most(wanted: dict[str, float]) -> int | None:

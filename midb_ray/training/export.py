@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
 from midb_ray.runs import storage, transfer
-from midb_ray.training import lora
+from midb_ray.training import loop, lora
 from midb_ray.training.examples import Examples, MicroBatch, micro_batch
 from midb_ray.training.settings import TrainSettings
 from midb_ray.training.steppers import Stepper
@@ -52,18 +52,10 @@ def probe(stepper: Stepper, examples: Examples) -> Probe:
 def _likelihoods(stepper: Stepper, batch: MicroBatch) -> torch.Tensor:
     import torch
 
-    here, size = batch.to(stepper.device), batch.longest
+    here = batch.to(stepper.device)
     stepper.module.eval()
     with torch.no_grad(), stepper.compute():
-        logits = stepper.module(
-            input_ids=here.ids,
-            position_ids=here.positions,
-            use_cache=False,
-            cu_seq_lens_q=here.bounds,
-            cu_seq_lens_k=here.bounds,
-            max_length_q=size,
-            max_length_k=size,
-        ).logits[0, :-1]
+        logits = stepper.module(**loop.inputs(stepper, here)).logits[0, :-1]
     stepper.module.train()
     return _chosen(logits.cpu(), batch.targets)
 

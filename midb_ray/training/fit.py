@@ -9,14 +9,12 @@ from typing import Any
 
 from midb_ray.errors import UserError
 from midb_ray.runs import claim, cluster, storage
-from midb_ray.training import capacity
+from midb_ray.training import capacity, checkpoints
 from midb_ray.training.settings import TrainSettings
 from midb_ray.training.worker import REFUSAL, Outcome, Task, ray_worker
 
 logger = logging.getLogger("midb_ray")
 
-CHECKPOINTS = "checkpoints"
-_SNAPSHOT = "checkpoint_manager_snapshot.json"  # of Ray Train: the checkpoints that it knows
 _ALLOCATOR = {  # what keeps workers flat that take one shard after another costs training a third: every large tensor is a new one
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
@@ -31,8 +29,7 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
     Raises `UserError` for what the user can mend.
     """
     while True:
-        _sweep(task.run)
-        task = task._replace(session=secrets.token_hex(8))
+        task = task._replace(session=secrets.token_hex(8), checkpoint=checkpoints.mend(task.run))
         returned = _fit(settings, task)
         mine.check()
         if "refused" in returned:
@@ -46,18 +43,6 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
             *(", ".join(node[:8] for node in outcome.leaving), outcome.step, outcome.steps),
         )
         capacity.refuse(settings)
-
-
-def _sweep(run: str) -> None:
-    """Delete checkpoints that Ray Train does not know: workers died before it heard of them. Raises OSError."""
-    place = storage.join(run, CHECKPOINTS)
-    try:
-        known = storage.read_bytes(storage.join(place, _SNAPSHOT)).decode("utf-8", "replace")
-    except FileNotFoundError:
-        known = ""
-    for name in storage.list_folders(place):
-        if name.startswith("checkpoint_") and f'"{name}"' not in known:
-            storage.delete_folder(storage.join(place, name))
 
 
 def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
@@ -85,7 +70,7 @@ def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
             },
         ),
         run_config=RunConfig(
-            name=CHECKPOINTS,
+            name=checkpoints.FOLDER,
             worker_runtime_env={"env_vars": _ALLOCATOR},
             logging_config=LoggingConfig(log_level="WARNING"),
             storage_path=path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
 from midb_ray.training.batches import Schedule, pack
@@ -78,17 +78,18 @@ def loss_sum(stepper: Stepper, batch: MicroBatch) -> torch.Tensor:
 
     here = batch.to(stepper.device)
     with stepper.compute():
-        logits = stepper.module(
-            input_ids=here.ids,
-            position_ids=here.positions,
-            use_cache=False,
-            logits_to_keep=here.places,
-            cu_seq_lens_q=here.bounds,
-            cu_seq_lens_k=here.bounds,
-            max_length_q=here.longest,
-            max_length_k=here.longest,
-        ).logits.squeeze(0)
+        logits = stepper.module(**inputs(stepper, here), logits_to_keep=here.places).logits.squeeze(0)
     return answer_loss(logits, here.targets)
+
+
+def inputs(stepper: Stepper, batch: MicroBatch) -> dict[str, Any]:
+    """What the model is called with; where examples are packed, also where each begins and ends."""
+    given: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
+    if stepper.packing:
+        given |= {"position_ids": batch.positions}
+        given |= {"cu_seq_lens_q": batch.bounds, "cu_seq_lens_k": batch.bounds}
+        given |= {"max_length_q": batch.longest, "max_length_k": batch.longest}
+    return given
 
 
 def validate(stepper: Stepper, examples: Examples, settings: TrainSettings) -> dict[str, float]:

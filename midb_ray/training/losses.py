@@ -45,4 +45,6 @@ class AnswerLoss(torch.autograd.Function):
 
 def answer_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """See `AnswerLoss`; without targets it is 0 and has a gradient of zeros."""
+    if len(logits) != len(targets):
+        raise AssertionError(f"{len(logits)} logits for {len(targets)} targets: the model does not know logits_to_keep")
     return AnswerLoss.apply(logits, targets)

@@ -16,6 +16,7 @@ from midb_ray.training.settings import ScratchSettings, TrainSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_LONGEST = 8  # characters of a text for each position: what is longer cannot be learnt from, and one endless word takes BPE minutes
 _END, _PAD = "<|end|>", "<|pad|>"
 
 
@@ -67,7 +68,8 @@ def write_fresh(uri: str, texts: Iterable[str], settings: TrainSettings) -> None
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    tokenizer = fresh_tokenizer(texts, settings.scratch)
+    longest = _LONGEST * settings.scratch.positions
+    tokenizer = fresh_tokenizer((text[:longest] for text in texts), settings.scratch)
     with tempfile.TemporaryDirectory(prefix="midb-start-") as scratch:
         tokenizer.save_pretrained(scratch)
         fresh_model(tokenizer, settings.scratch, settings.seed).save_pretrained(scratch)

@@ -18,7 +18,7 @@ from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
 from midb_ray.runs import claim, cluster, folder, inputs, storage, stream
-from midb_ray.training import capacity, fit, prepare, rehearsal, tools, training_set, zero
+from midb_ray.training import attention, capacity, fit, prepare, rehearsal, tools, training_set, zero
 from midb_ray.training.batches import Schedule
 from midb_ray.training.examples import Examples
 from midb_ray.training.export import BOOSTER
@@ -63,6 +63,10 @@ _FREE = (  # what changes nothing in the booster but the last digits
 )
 
 
+_DATA = {"revisions", "selection", "seed", "template", "locales", "model", "scratch", "max_tokens", "overlong"}
+_DATA |= {"batch_size", "batch_tokens"}  # where a step begins
+
+
 class Trained(NamedTuple):
     """Where a finished booster lies, and what it may be validated on. URIs."""
 
@@ -70,12 +74,14 @@ class Trained(NamedTuple):
     validation: str
 
 
-def train(settings: TrainSettings) -> Trained:
-    """Run the job. Does nothing if the same job has finished there before.
+def train(settings: TrainSettings, origins: config.Origins) -> Trained:
+    """Run the job. Tells which of the settings that `origins` names are pointless beside others. Does nothing if the same job has finished there before.
 
     Raises `UserError` for what the user can mend, before any worker starts where it can be known by then.
     """
     settings, locales, wanted, goes_on = _checked(settings)
+    for sentence in rehearsal.ignored(settings, origins):
+        logger.warning("%s", sentence)
     place = storage.absolute(settings.output)
     done = Trained(storage.join(place, BOOSTER), storage.join(place, prepare.REVISIONS, training_set.VALIDATION))
     if goes_on and _is_finished(place):
@@ -126,10 +132,16 @@ def rehearse(settings: TrainSettings, origins: config.Origins) -> list[str]:
 def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str, Any], bool]:
     """The settings as every process can use them, the languages, the fingerprint, and whether an earlier run goes on."""
     cluster.refuse_lost(settings.output)
+    for key in settings.accept:
+        if key.partition(".")[0] in _DATA:
+            raise UserError(
+                f"--accept {key}: {key} made the examples of the run and cannot change in it; start over with --fresh, or give "
+                "another --output."
+            )
     locales = load_locales(settings.locales)
     settings = _pinned(settings)
     tools.check(settings)
-    zero.config(settings)  # a file of the user's own is read
+    zero.check(settings)
     wanted = _fingerprint(settings, locales)
     found = folder.examine(storage.absolute(settings.output), "train", wanted, settings.accept, settings.fresh)
     return settings, locales, wanted, found is not None
@@ -160,6 +172,7 @@ def _run(
         *(facts["train_examples"], facts["languages"], facts["validation_examples"], facts["left_out"]),
     )
     storage.delete(storage.join(place, SUMMARY))
+    settings = zero.shared(settings, place)
     task = Task(
         settings.model_dump(mode="json"),
         *(place, run.nonce, "", run.digest, tuple(run.digests)),
@@ -173,7 +186,9 @@ def _select(settings: TrainSettings, locales: Locales, place: str, spread: strea
     if len(settings.revisions) == 1 and training_set.is_set(settings.revisions[0]):
         training_set.adopt(settings.revisions[0], settings.selection, place)
         return
-    training_set.make(settings.revisions, settings.selection, settings.seed, locales, place, spread)
+    training_set.make(
+        settings.revisions, settings.selection, settings.seed, locales, place, spread, leave_out=settings.output
+    )
 
 
 def _pinned(settings: TrainSettings) -> TrainSettings:
@@ -186,7 +201,10 @@ def _pinned(settings: TrainSettings) -> TrainSettings:
         facts = engines.check(start)
         start = engines.pinned(start, facts)
         settings = settings.model_copy(update={"model": start.model, "revision": start.revision})
-        positions = models.context_length(models.load_config(str(start.model), start.revision))
+        form = models.load_config(str(start.model), start.revision)
+        positions = models.context_length(form)
+        if settings.packing:
+            attention.check(form)
     if positions is not None and settings.max_tokens > positions:
         raise UserError(
             f"max_tokens is {settings.max_tokens}, but the model knows only {positions} positions; set max_tokens to at most that."
@@ -224,11 +242,19 @@ def _content(name: str, uri: str) -> str:
 def _is_finished(place: str) -> bool:
     try:
         found = json.loads(storage.read_bytes(storage.join(place, SUMMARY)))
-        return bool(found["complete"]) and storage.info(storage.join(place, BOOSTER, "config.json")) is not None
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(found["complete"]) and found["booster"].items() <= _sizes(place).items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
 def _sum_up(place: str, outcome: Outcome, facts: dict[str, Any]) -> None:
     folder.sweep(place)
-    folder.write_json(place, SUMMARY, {"job": "train", "complete": True, **facts, **outcome._asdict()})
+    booster = {name: size for name, size in _sizes(place).items() if name != "README.md"}
+    found = {"job": "train", "complete": True, **facts, **outcome._asdict(), "booster": booster}
+    folder.write_json(place, SUMMARY, found)
+
+
+def _sizes(place: str) -> dict[str, int]:
+    """The files of the booster and their sizes in bytes."""
+    files = storage.list_files(storage.join(place, BOOSTER))
+    return {file.uri.rpartition("/")[2]: file.size for file in files}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 import midb_ray
 from midb_ray.errors import UserError
@@ -21,6 +23,8 @@ from midb_ray.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger("midb_ray")
 
 Spread = Callable[..., Iterator[Any]]
 """A `map`: over the cluster, or in this process."""
@@ -65,11 +69,8 @@ def make(place: str, settings: TrainSettings, locales: Locales, start: str, spre
     Raises `UserError` if none is left, or if some are too long and that is refused.
     """
     target = storage.join(place, EXAMPLES)
-    try:
-        found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(target, _FACTS)))
+    if (found := _made(target)) is not None:
         return found
-    except (FileNotFoundError, ValueError):
-        pass
     task = Encoding(start, settings.revision, json.dumps(locales.fingerprint(), ensure_ascii=False), settings)
     facts: dict[str, Any] = {"version": midb_ray.__version__, "left_out": 0, "longest": 0}
     languages: set[str] = set()
@@ -106,8 +107,35 @@ def make(place: str, settings: TrainSettings, locales: Locales, start: str, spre
         "sources": ", ".join(settings.revisions),
         "start": settings.model or "random weights, tokenizer trained on the revisions",
     }
+    facts["files"] = _digests(target)
     folder.write_json(target, _FACTS, facts)
     return facts
+
+
+def _made(target: str) -> dict[str, Any] | None:
+    """What is known of the examples that are there; None if there are none, or others than were written."""
+    try:
+        found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(target, _FACTS)))
+        if found["files"] == _digests(target):
+            return found
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        pass
+    logger.warning("The examples in %s are damaged and made anew.", target)
+    return None
+
+
+def _digests(target: str) -> dict[str, str]:
+    """What is in the files of both splits. Raises OSError."""
+    found = {}
+    for split in SPLITS:
+        digest = xxhash.xxh3_128()
+        with storage.open_input(storage.join(target, f"{split}.arrow")) as source:
+            while block := source.read(1 << 24):
+                digest.update(block)
+        found[split] = digest.hexdigest()
+    return found
 
 
 def encode_part(task: Encoding, part: Part) -> Encoded:

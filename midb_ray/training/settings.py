@@ -142,8 +142,8 @@ class TrainSettings(Settings):
     """Training processes; two numbers are the fewest and the most, and the cluster's state decides."""
     cpus_per_worker: float = pydantic.Field(1, gt=0)
     """CPUs that Ray reserves for each."""
-    gpus_per_worker: float = pydantic.Field(1, ge=0)
-    """GPUs of each; 0 trains on CPUs."""
+    gpus_per_worker: int = pydantic.Field(1, ge=0, le=1)
+    """GPUs of each: 1, or 0 to train on CPUs."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     max_failures: int = pydantic.Field(10, ge=0)
     """Lost workers after which the job gives up; losing nodes that were announced to leave does not count."""

@@ -32,6 +32,7 @@ class Stepper(Protocol):
     module: torch.nn.Module
     workers: int
     rank: int
+    packing: bool
 
     def compute(self) -> contextlib.AbstractContextManager[Any]:
         """The block in which a forward pass stands."""
@@ -85,6 +86,7 @@ class PlainStepper:
 
         self.device = torch.device(device)
         self.module = model.to(self.device)
+        self.packing = settings.packing
         self._settings = settings
         self._optimizer = torch.optim.AdamW(
             parameter_groups(model, settings.weight_decay),

@@ -42,16 +42,23 @@ _KEYS = {"job": str, "made_of": dict, "selection": dict, "rows": dict, "language
 
 
 def make(
-    paths: tuple[str, ...], selection: SelectionSettings, seed: int, locales: Locales, place: str, spread: Spread
+    paths: tuple[str, ...],
+    selection: SelectionSettings,
+    seed: int,
+    locales: Locales,
+    place: str,
+    spread: Spread,
+    leave_out: str | None = None,
 ) -> dict[str, Any]:
-    """Read the revisions in `paths`, choose among them, and write the set to `place`; returns what its record says. `spread` is
-    `runs.stream.over_cluster`, or `map` for this process alone. The same revisions give the same rows in the same order however
-    the files are ordered; only in `row` the names of the files stand as they were given.
+    """Read the revisions in `paths`, but for what lies below the folder `leave_out` (`place`, if none is given), choose among them,
+    and write the set to `place`; returns what its record says. `spread` is `runs.stream.over_cluster`, or `map` for this process
+    alone. The same revisions give the same rows in the same order however the files are ordered; only in `row` the names of the
+    files stand as they were given.
 
     Raises `UserError` for files that cannot be read, for what `select` refuses, and if nothing can be written.
     """
     place = storage.absolute(place)
-    files = find(paths, place)
+    files = find(paths, leave_out or place)
     reading = revisions.reading(locales)
     try:
         plan = revisions.plan(files, place, spread)

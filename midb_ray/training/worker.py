@@ -31,7 +31,7 @@ class Task(NamedTuple):
 
     `run` is the run folder, `start` where the model lies that training starts from (a URI, or a hub id with its `revision`);
     checkpoints with one of `digests` belong to the run, new ones get `digest`. `session` is the driver's, `facts` are for the model
-    card.
+    card. `checkpoint` is the one to begin with where Ray Train knows none.
     """
 
     settings: dict[str, Any]
@@ -43,6 +43,7 @@ class Task(NamedTuple):
     start: str
     revision: str | None
     facts: dict[str, Any]
+    checkpoint: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -167,7 +168,7 @@ def ray_worker(task: dict[str, Any]) -> dict[str, Any]:
     try:
         settings = TrainSettings.model_validate(given.settings)
         setup.process(settings)
-        return run(given, RayWorld())._asdict()
+        return run(given, RayWorld(given.checkpoint))._asdict()
     except UserError as error:
         record = {"session": given.session, "sentence": str(error)}
         with contextlib.suppress(OSError):

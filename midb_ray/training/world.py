@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from midb_ray.runs import transfer
+
 _ASK = 2.0  # seconds between questions whether a node is about to leave
 _PREFIX = "step-"
 
@@ -41,9 +43,11 @@ class World(Protocol):
 class RayWorld:
     """A worker of Ray Train. Needs its process group, and works in a temporary folder of the node."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: str | None = None) -> None:
+        """`begin` is the checkpoint to go on from where Ray Train knows none; a URI."""
         import ray.train
 
+        self._begin = begin
         context = ray.train.get_context()
         self.rank, self.workers = context.get_world_rank(), context.get_world_size()
         self._asked = time.monotonic()
@@ -54,7 +58,7 @@ class RayWorld:
 
         found = ray.train.get_checkpoint()
         if found is None:
-            yield None
+            yield None if self._begin is None else transfer.local(self._begin)
             return
         with found.as_directory() as folder:
             yield Path(folder)

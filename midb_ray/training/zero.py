@@ -15,6 +15,7 @@ from midb_ray.training.steppers import MOMENTS, Fragment, fill_state, parameter_
 if TYPE_CHECKING:
     import torch
 
+FILE = "deepspeed.json"
 _BUCKET = 500_000_000  # elements of gradients reduced at once, DeepSpeed's own limit: it makes room for so many
 
 _OURS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "scheduler")
@@ -44,6 +45,32 @@ def config(settings: TrainSettings, trained: int | None = None) -> dict[str, Any
     if settings.dtype == "bfloat16":
         made["data_types"] = {"grad_accum_dtype": "fp32"}
     return _merged(made, _raw(zero.config)) if zero.config else made
+
+
+def check(settings: TrainSettings) -> None:
+    """Raise `UserError` for a `zero.config` that DeepSpeed would not take."""
+    merged = config(settings)
+    if settings.zero.config is None:
+        return
+    import pydantic
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    try:
+        DeepSpeedZeroConfig(**merged["zero_optimization"])
+    except (pydantic.ValidationError, TypeError) as error:
+        first = error.errors()[0] if isinstance(error, pydantic.ValidationError) else None
+        place, why = (first["loc"], first["msg"]) if first else ((), str(error))
+        key = ".".join(["zero_optimization", *map(str, place)])
+        raise UserError(f"zero.config: {settings.zero.config}: {key}: {why.rstrip('.')}.") from None
+
+
+def shared(settings: TrainSettings, run: str) -> TrainSettings:
+    """The same settings with the user's own DeepSpeed settings where every worker finds them: in the run folder. Raises OSError."""
+    if settings.zero.config is None:
+        return settings
+    place = storage.join(run, FILE)
+    storage.write_bytes(place, json.dumps(_raw(settings.zero.config)).encode())
+    return settings.model_copy(update={"zero": settings.zero.model_copy(update={"config": place})})
 
 
 def _raw(path: str) -> dict[str, Any]:
@@ -90,6 +117,7 @@ class DeepSpeedStepper:
             model=model, optimizer=_optimizer(groups, settings), config=config(settings, trained)
         )
         self._settings = settings
+        self.packing = settings.packing
         self.device: torch.device = self._engine.device
         self.module: torch.nn.Module = self._engine
         self.workers, self.rank = dist.get_world_size(), dist.get_rank()

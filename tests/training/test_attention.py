@@ -157,3 +157,18 @@ def test_a_call_without_bounds_is_a_mistake_of_ours() -> None:
     model.set_attn_implementation(attention.NAME)
     with pytest.raises(AssertionError, match="cu_seq_lens_q"):
         model(input_ids=rows()[0][None], use_cache=False)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen3", "gpt2", "gemma3_text"])
+def test_plain_attention_can_be_packed(kind: str) -> None:
+    from transformers import AutoConfig
+
+    attention.check(AutoConfig.for_model(kind))
+
+
+@pytest.mark.parametrize("kind", ["mamba", "rwkv", "recurrent_gemma", "jamba", "falcon", "bloom", "codegen"])
+def test_models_in_which_examples_would_see_each_other_are_not_packed(kind: str) -> None:
+    from transformers import AutoConfig
+
+    with pytest.raises(UserError, match=f"packing: examples cannot be kept apart in {kind} models"):
+        attention.check(AutoConfig.for_model(kind))

@@ -64,7 +64,7 @@ def test_one_more_is_refused_in_one_sentence(cluster: Cluster) -> None:
 
 def test_gpus_where_there_are_none_are_refused(cluster: Cluster) -> None:
     cluster([{"CPU": 4.0}])
-    with pytest.raises(UserError, match="workers is 1, each with 1 CPU and 1 GPU, but the cluster can hold 0 of them"):
+    with pytest.raises(UserError, match=r"wants 1 GPU.* the cluster has none; set gpus_per_worker to 0"):
         capacity.refuse(workers(1, gpus=1))
 
 

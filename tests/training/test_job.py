@@ -94,6 +94,9 @@ def test_files_without_revisions_are_refused_in_one_sentence(
         (["--dtype", "bfloat16", "--zero.stage", "0"], "use stage 1"),
         (["--micro-tokens", "100"], "cannot hold an example of max_tokens"),
         (["--zero.offload-parameters", "--zero.stage", "2"], "needs stage 3"),
+        (["--accept", "max_tokens"], "--accept max_tokens: max_tokens made the examples of the run"),
+        (["--accept", "selection.share"], "start over with --fresh"),
+        (["--gpus-per-worker", "2"], "gpus_per_worker"),
     ],
 )
 def test_impossible_settings_are_refused_before_anything_starts(
@@ -104,6 +107,36 @@ def test_impossible_settings_are_refused_before_anything_starts(
     assert cli.train(given) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_an_output_may_lie_below_its_revisions(tmp_path: Path) -> None:
+    write_revisions(tmp_path / "revisions.jsonl")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "driver.json").write_text("{}")
+    given = ["--revisions", str(tmp_path), "--output", str(tmp_path / "run"), *SMALL, "--dry-run"]
+    assert cli.train(given) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"zero_optimization": {"overlap_com": true}}', "zero_optimization.overlap_com: "),
+        ('{"zero_optimization": {"stage": 2}}', "take it out there and set zero.stage"),
+        ('{"train_batch_size": 4}', "sets train_batch_size"),
+        ("{", "is no JSON"),
+        ("[]", "holds list"),
+    ],
+)
+def test_deepspeed_settings_that_cannot_be_used_are_refused(
+    tmp_path: Path, capsys: Capture, content: str, told: str
+) -> None:
+    revisions = write_revisions(tmp_path / "revisions.jsonl")
+    (tmp_path / "ds.json").write_text(content)
+    given = ["--revisions", str(revisions), "--output", str(tmp_path / "run"), *SMALL, "--dry-run"]
+    assert cli.train([*given, "--zero.config", str(tmp_path / "ds.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert told in line
+    assert str(tmp_path / "ds.json") in line
 
 
 def test_a_dry_run_tells_all_and_writes_nothing(tmp_path: Path, capsys: Capture) -> None:

@@ -114,6 +114,7 @@ def test_a_model_that_is_given_is_taken(place: str) -> None:
 
 def test_the_training_set_becomes_examples_in_its_order(place: str) -> None:
     facts = make(place, settings())
+    assert facts.pop("files").keys() == {"train", "validation"}
     train, held_out = (Examples(f"{place}/examples/{split}.arrow") for split in prepare.SPLITS)
     assert train.column("row") == [f"f:{number}" for number in range(10)]
     assert held_out.column("language") == ["fr", "fr"]
@@ -218,3 +219,17 @@ def test_an_object_store_will_do(s3: str) -> None:
 def test_parts_are_small_enough_to_be_sent() -> None:
     task = prepare.Encoding("start", None, json.dumps(load_locales().fingerprint()), settings())
     assert len(pickle.dumps(functools.partial(prepare.encode_part, task))) < 100_000
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled", "gone"])
+def test_examples_that_storage_has_damaged_are_made_anew(place: str, damage: str) -> None:
+    facts = make(place, settings())
+    path = Path(place, "examples", "train.arrow")
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:middle] if damage == "cut" else whole[:middle] + b"\xff" + whole[middle + 1 :])
+    assert make(place, settings()) == facts
+    assert path.read_bytes() == whole
