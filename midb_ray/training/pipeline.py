@@ -75,7 +75,8 @@ class Trained(NamedTuple):
 
 
 def train(settings: TrainSettings, origins: config.Origins) -> Trained:
-    """Run the job. Tells which of the settings that `origins` names are pointless beside others. Does nothing if the same job has finished there before.
+    """Run the job. Does nothing if the same job has finished there before. Tells which of the settings that `origins` names are
+    pointless beside others.
 
     Raises `UserError` for what the user can mend, before any worker starts where it can be known by then.
     """
