@@ -14,8 +14,9 @@ import train_pair
 import train_rows
 
 from midb_ray.training import prepare
+from midb_ray.training.prepare import EXAMPLES
 from midb_ray.training.settings import TrainSettings
-from midb_ray.training.worker import EXAMPLES, Task
+from midb_ray.training.worker import Task
 
 STEPS, BATCH_SIZE, WARM = 20, 16, 3
 

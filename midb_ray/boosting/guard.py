@@ -76,13 +76,11 @@ class Guard:
         """The verdict on `answer`, which ended with `finish`, to the pair `raw` in `language`. Never raises, whatever the texts
         are."""
         reasons = ["truncated"] if finish == "length" else ["engine_error"] if finish == "error" else []
-        if "\r" in answer and not any("\r" in text for text in raw):
-            answer = answer.replace("\r\n", "\n")  # line ends are no part of what a booster revises
         try:
-            parsed = prompts.parse(answer)
+            found = parsed(raw, answer)
         except prompts.AnswerError as error:
             return Verdict("kept_original", _ordered([error.reason, *reasons]), raw, 0)
-        revised = Text(*map(_trimmed, raw, parsed))
+        revised = Text(*map(_trimmed, raw, found))
         if revised == raw and finish != "error":
             return Verdict("unchanged", (), raw, 0)
         made = change(raw, revised, self._locales.find(language))
@@ -90,6 +88,13 @@ class Guard:
         if reasons:
             return Verdict("kept_original", _ordered(reasons), raw, 0)
         return Verdict("boosted", (), revised, distance(raw, revised))
+
+
+def parsed(raw: Text, answer: str) -> Text:
+    """The pair in an answer to `raw`; line ends are no part of what a booster revises. Raises `prompts.AnswerError`."""
+    if "\r" in answer and not any("\r" in text for text in raw):
+        answer = answer.replace("\r\n", "\n")
+    return prompts.parse(answer)
 
 
 def _ordered(reasons: list[str]) -> tuple[str, ...]:

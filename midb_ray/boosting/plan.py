@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,9 @@ from midb_ray.formats.registry import FORMATS, detect
 from midb_ray.runs import cluster, commit, coverage, folder, inputs, planning, shards, staging, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.inputs import InputFile
+from midb_ray.runs.stream import Spread
 
 logger = logging.getLogger("midb_ray")
-
-Spread = Callable[..., Iterator[Any]]
-"""A `map`: over the cluster, or in this process."""
 
 
 class Plan(NamedTuple):

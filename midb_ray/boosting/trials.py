@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from midb_ray import prompts
-from midb_ray.boosting.guard import Guard, Verdict
+from midb_ray.boosting.guard import Guard, Verdict, parsed
 from midb_ray.boosting.work import requests, verdict
 from midb_ray.engines import models
 from midb_ray.engines import registry as engines
@@ -25,7 +25,7 @@ from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales
 from midb_ray.pairs import Text
-from midb_ray.runs import storage
+from midb_ray.runs import storage, transfer
 
 _RAW = tuple(f"raw_{name}" for name in Text._fields)
 
@@ -84,12 +84,9 @@ def directory(booster: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="booster-") as scratch:
         try:
-            files = storage.list_files(booster)
-            if not files:
+            if not storage.list_files(booster):
                 raise UserError(f"There is no booster at {booster}.")
-            for file in files:
-                with storage.open_input(file.uri) as stream:
-                    stream.download(str(Path(scratch) / file.uri.rpartition("/")[2]))
+            transfer.download(booster, Path(scratch))
         except OSError as error:
             raise storage.explain(error, booster, "copy the booster from") from None
         try:
@@ -140,10 +137,8 @@ async def _complete(engine: Engine, asked: Sequence[Request]) -> list[Completion
 
 
 def _parsed(raw: Text, answer: str) -> Text | None:
-    """The pair in an answer, with the line ends that the guard reads it with; None if there is none."""
-    if not any("\r" in text for text in raw):
-        answer = answer.replace("\r\n", "\n")
+    """The pair in an answer as the guard reads it; None if there is none."""
     try:
-        return prompts.parse(answer)
+        return parsed(raw, answer)
     except prompts.AnswerError:
         return None

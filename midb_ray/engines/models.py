@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import xxhash
 
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.errors import UserError
+from midb_ray.runs import tensors
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -31,7 +31,6 @@ _BEHAVIOUR = (  # files that change what a model says; notes, logs and optimizer
 )
 _END = 1 << 20  # bytes hashed at both ends of a weights file
 _TENSORS, _SAMPLE = 512, 4096  # and of so many tensors so many bytes: training a few matrices leaves both ends alone
-_LARGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 
 
 class ModelFacts(NamedTuple):
@@ -171,11 +170,10 @@ def _check_safetensors(path: Path) -> int:
     """The size of a safetensors file in bytes. Raises `UserError` unless it is as long as its header says."""
     try:
         with path.open("rb") as file:
-            header, start = _header(file)
-        end = start + max((tensor["data_offsets"][1] for _, tensor in _tensors(header)), default=0)
+            end = tensors.length(file)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except ValueError:
         raise UserError(f"{path} is no safetensors file or a damaged one; copy or save the model again.") from None
     size = path.stat().st_size
     if size != end:
@@ -183,25 +181,13 @@ def _check_safetensors(path: Path) -> int:
     return size
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """A safetensors file's header and where its data begins. Raises `ValueError` for anything else."""
-    length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= _LARGEST_HEADER:
-        raise ValueError("no safetensors header")
-    return json.loads(file.read(length)), 8 + length
-
-
-def _tensors(header: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((name, tensor) for name, tensor in header.items() if name != "__metadata__")
-
-
 def _sampled_hash(path: Path) -> xxhash.xxh3_128:
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        header, start = _header(file)
+        header, start = tensors.header(file)
         file.seek(0)
         digest.update(file.read(start + _END))
-        offsets = sorted(tensor["data_offsets"][0] for _, tensor in _tensors(header))
+        offsets = sorted(tensor["data_offsets"][0] for _, tensor in tensors.tensors(header))
         for offset in offsets[:: len(offsets) // _TENSORS + 1]:
             file.seek(start + offset)
             digest.update(file.read(_SAMPLE))

@@ -9,7 +9,6 @@ blocks nor their ids are ever held at once.
 from __future__ import annotations
 
 import functools
-import logging
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,6 +28,7 @@ from midb_ray.runs import memory, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
+from midb_ray.runs.stream import silence
 
 _SOURCE_TASKS = 4
 
@@ -78,9 +78,7 @@ def stream(
     Raises `UserError` for what a task or an actor could not do because of something the user can mend; it comes as a row, since
     an exception would arrive wrapped in pages of Ray Data's own advice.
     """
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)  # its progress lines go to its own log file; ours tell what matters
+    silence()
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from midb_ray.runs import storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import write_json
+from midb_ray.runs.timeline import Timeline
 
 logger = logging.getLogger("midb_ray")
 
@@ -33,7 +31,7 @@ class Progress:
         self._resumed_at = done.rows_in
         self._started = time.monotonic()
         self._history: deque[tuple[float, int, int]] = deque([(0.0, done.rows_in, done.answer_tokens)], maxlen=_WINDOW)
-        self._metrics: list[str] = []
+        self._timeline = Timeline(run)
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="progress", daemon=True)
@@ -54,6 +52,7 @@ class Progress:
             self._live.stop()
         try:
             self._publish("finished" if kind is None else "stopped")
+            self._timeline.flush()
         except OSError as error:  # what the block itself raised matters more
             logger.warning("Cannot write progress.json: %s", error)
 
@@ -110,14 +109,7 @@ class Progress:
         known = {key: round(value, 4) if isinstance(value, float) else value for key, value in self._state().items()}
         content = {"job": self._job, "state": state, "updated": time.time(), **known}
         write_json(self._run, "progress.json", content)
-        entry = json.dumps({"time": content["updated"], **known}) + "\n"
-        uri = storage.join(self._run, "metrics.jsonl")
-        if storage.is_local(uri):
-            with Path(storage.resolve(uri)[1]).open("a", encoding="utf-8") as file:
-                file.write(entry)
-        else:  # objects cannot be appended to: this session's lines are written again each time
-            self._metrics.append(entry)
-            storage.write_bytes(uri, "".join(self._metrics).encode())
+        self._timeline.add(known)
 
     def _table(self) -> Table:
         state = self._state()

@@ -14,7 +14,7 @@ _PAUSE = 30.0  # seconds between writes of an object: it cannot be appended to, 
 
 
 class Timeline:
-    """The lines of this process, behind those that `keep` chooses of what stands there already.
+    """The lines of this process, behind what stands there already.
 
     `add` raises OSError; on object stores it writes from time to time, and `flush` writes the rest.
     """
@@ -22,7 +22,8 @@ class Timeline:
     def __init__(self, run: str) -> None:
         self._uri = storage.join(run, FILE)
         self._local = storage.is_local(run)
-        self._lines: list[str] = []
+        self._before: list[str] | None = None  # lines of earlier processes, once they are known
+        self._lines: list[str] = []  # of this process; kept for object stores alone
         self._written = 0
         self._due = 0.0
 
@@ -37,7 +38,7 @@ class Timeline:
             except (ValueError, KeyError, TypeError):  # a line that a killed process did not finish
                 continue
         storage.write_bytes(self._uri, "".join(kept).encode())
-        self._lines, self._written = kept, len(kept)
+        self._before = kept
 
     def add(self, entry: dict[str, Any]) -> None:
         """Write a line."""
@@ -52,8 +53,10 @@ class Timeline:
 
     def flush(self) -> None:
         """Write what waits."""
-        if not self._local and len(self._lines) > self._written:
-            storage.write_bytes(self._uri, "".join(self._lines).encode())
+        if len(self._lines) > self._written:
+            if self._before is None:
+                self._before = [f"{line}\n" for line in _read(self._uri)]
+            storage.write_bytes(self._uri, "".join([*self._before, *self._lines]).encode())
             self._written = len(self._lines)
             self._due = time.monotonic() + _PAUSE
 

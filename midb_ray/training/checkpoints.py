@@ -11,7 +11,7 @@ import json
 import logging
 from typing import Any
 
-from midb_ray.runs import storage
+from midb_ray.runs import storage, tensors
 from midb_ray.training.state import POSITION
 
 logger = logging.getLogger("midb_ray")
@@ -19,7 +19,6 @@ logger = logging.getLogger("midb_ray")
 FOLDER = "checkpoints"
 _LIST = "checkpoint_manager_snapshot.json"
 _PREFIX = "checkpoint_"
-_LARGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 
 
 def mend(run: str) -> str | None:
@@ -51,21 +50,15 @@ def is_whole(uri: str) -> bool:
         return False
     if any(int(name.removesuffix(".safetensors").rpartition("-")[2]) != len(states) for name in states):
         return False
-    return all(_length(files[name].uri) == files[name].size for name in states)
+    return all(_has_its_length(files[name]) for name in states)
 
 
-def _length(uri: str) -> int:
-    """Bytes that a safetensors file should have by its header; -1 for what is none."""
-    with storage.open_input(uri) as file:
-        size = int.from_bytes(file.read(8), "little")
-        if not 2 <= size <= _LARGEST_HEADER:
-            return -1
-        try:
-            header = json.loads(file.read(size))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return -1
-    return 8 + size + max(ends, default=0)
+def _has_its_length(found: storage.FileInfo) -> bool:
+    try:
+        with storage.open_input(found.uri) as file:
+            return tensors.length(file) == found.size
+    except ValueError:
+        return False
 
 
 def _listed(place: str) -> tuple[set[str], str | None]:

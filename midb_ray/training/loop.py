@@ -52,16 +52,17 @@ def run_step(
     total, asked = stepper.total(float(summed), float(ask))
     loss = total / answer_tokens
     if not math.isfinite(loss):
-        raise _no_number("loss", loss, step, schedule)
+        raise no_number("loss", loss, step + 1, schedule)
     norm = stepper.update(learning_rate)
     if not 0 <= norm < math.inf:  # DeepSpeed makes -1 of it
-        raise _no_number("gradient's norm", norm, step, schedule)
+        raise no_number("gradient's norm", norm, step + 1, schedule)
     return Step(loss, norm, learning_rate, len(chosen), int(lengths.sum()), answer_tokens, asked > 0)
 
 
-def _no_number(what: str, value: float, step: int, schedule: Schedule) -> UserError:
+def no_number(what: str, value: float, step: int, schedule: Schedule) -> UserError:
+    """The refusal of a value that is not finite at a step (from 1)."""
     return UserError(
-        f"The {what} is {value} at step {step + 1} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
+        f"The {what} is {value} at step {step} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
         "learning_rate or dtype float32."
     )
 

@@ -29,42 +29,15 @@ from midb_ray.training.worker import Outcome, Task
 logger = logging.getLogger("midb_ray")
 
 SUMMARY = "summary.json"
-_FREE = (  # what changes nothing in the booster but the last digits
-    *(
-        "revisions",
-        "output",
-        "address",
-        "accept",
-        "fresh",
-        "dry_run",
-        "log_steps",
-        "tensorboard",
-        "card_rows",
-        "locales",
-    ),
-    *(
-        "workers",
-        "cpus_per_worker",
-        "gpus_per_worker",
-        "max_failures",
-        "micro_tokens",
-        "packing",
-        "gradient_checkpointing",
-    ),
-    *(
-        "checkpoint.steps",
-        "checkpoint.keep",
-        "zero.stage",
-        "zero.offload_optimizer",
-        "zero.offload_parameters",
-        "zero.config",
-    ),
-    *("model", "revision"),
-)
+# What changes nothing in the booster but its last digits, and what stands in the fingerprint by its content.
+_PLACES = {"output", "address", "accept", "fresh", "dry_run", "log_steps", "tensorboard", "card_rows", "max_failures"}
+_PLACES |= {"workers", "cpus_per_worker", "gpus_per_worker", "micro_tokens", "packing", "gradient_checkpointing"}
+_PLACES |= {"checkpoint", "zero"}
+_CONTENT = {"revisions", "model", "revision", "locales"}
 
-
+# What made the examples, or where a step begins: it cannot change while a run goes on.
 _DATA = {"revisions", "selection", "seed", "template", "locales", "model", "scratch", "max_tokens", "overlong"}
-_DATA |= {"batch_size", "batch_tokens"}  # where a step begins
+_DATA |= {"batch_size", "batch_tokens"}
 
 
 class Trained(NamedTuple):
@@ -175,9 +148,15 @@ def _run(
     storage.delete(storage.join(place, SUMMARY))
     settings = zero.shared(settings, place)
     task = Task(
-        settings.model_dump(mode="json"),
-        *(place, run.nonce, "", run.digest, tuple(run.digests)),
-        *(start, settings.revision, facts),
+        settings=settings.model_dump(mode="json"),
+        run=place,
+        nonce=run.nonce,
+        session="",  # every fit is one of its own
+        digest=run.digest,
+        digests=tuple(run.digests),
+        start=start,
+        revision=settings.revision,
+        facts=facts,
     )
     return fit.fit(settings, task, mine), facts
 
@@ -215,14 +194,11 @@ def _pinned(settings: TrainSettings) -> TrainSettings:
 
 def _fingerprint(settings: TrainSettings, locales: Locales) -> dict[str, Any]:
     """What the booster depends on, files by their content. Raises `UserError` for files that cannot be read."""
-    chosen = {key: value for key, value in config.flat(settings).items() if key not in _FREE}
-    if settings.model is None:
-        model: dict[str, Any] = {}
-    else:
-        chosen = {key: value for key, value in chosen.items() if not key.startswith("scratch.")}
-        model = models.identity(settings.model, settings.revision)
-    if settings.method == "full":
-        chosen = {key: value for key, value in chosen.items() if not key.startswith("lora.")}
+    pointless = {"scratch"} if settings.model is not None else set()
+    pointless |= {"lora"} if settings.method == "full" else set()
+    left_out = _PLACES | _CONTENT | pointless
+    chosen = {key: value for key, value in config.flat(settings).items() if key.partition(".")[0] not in left_out}
+    model = {} if settings.model is None else models.identity(settings.model, settings.revision)
     files = inputs.find(settings.revisions, leave_out=settings.output)
     return {
         **chosen,

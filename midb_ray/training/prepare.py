@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import midb_ray
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales
 from midb_ray.runs import folder, storage, transfer
+from midb_ray.runs.stream import Spread
 from midb_ray.training import examples as encoding
 from midb_ray.training import model
 from midb_ray.training.examples import Encoded
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger("midb_ray")
-
-Spread = Callable[..., Iterator[Any]]
-"""A `map`: over the cluster, or in this process."""
 
 REVISIONS, EXAMPLES, START = "revisions", "examples", "start"
 SPLITS = ("train", "validation")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -105,6 +106,14 @@ class Reading:
         if len(rows) != len(chosen):
             raise UserError(f"{wanted.shard.file} has changed while it was being read; leave it alone and start again.")
         return rows_to_table(rows, REVISION_SCHEMA)
+
+
+def reasons(unusable: Sequence[Unusable]) -> Counter[str]:
+    """How many rows are no usable revisions, by reason."""
+    found = Counter[str]()
+    for one in unusable:
+        found[one.reason] += one.rows
+    return found
 
 
 def reading(locales: Locales) -> Reading:

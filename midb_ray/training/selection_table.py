@@ -37,6 +37,11 @@ def figures(candidates: pa.Table, selection: Selection, unusable: Iterable[Unusa
     return [*found, {"language": None, **total}]
 
 
+def sources(candidates: pa.Table, chosen: Chosen) -> int:
+    """The number of sources in a set."""
+    return len(np.unique(candidates.column("source").to_numpy()[chosen.candidates]))
+
+
 def _figures(among: Bools, distances: Ints, selection: Selection, unusable: Counter[str] | None) -> dict[str, Any]:
     train, validation = _of(selection.train, among), _of(selection.validation, among)
     reasons = dict(sorted(unusable.items())) if unusable else {}

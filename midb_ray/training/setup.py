@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midb_ray.runs import storage, transfer
+from midb_ray.errors import UserError
+from midb_ray.runs import transfer
 from midb_ray.training import tools
 from midb_ray.training.settings import TrainSettings
 
@@ -46,9 +47,8 @@ def process(settings: TrainSettings) -> None:
 
 def _log_plainly() -> None:
     """Our own lines go to the driver, through Ray; those of Ray Train and DeepSpeed stay in their files."""
-    logging.getLogger().setLevel(
-        logging.WARNING
-    )  # some of Ray Train's loggers are named after files, out of its own settings' reach
+    # Some of Ray Train's loggers are named after files, out of the reach of its own settings.
+    logging.getLogger().setLevel(logging.WARNING)
     logger = logging.getLogger("midb_ray")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
@@ -76,7 +76,7 @@ def stepper(
 
     Raises `UserError` for a model that cannot be loaded and a checkpoint of another run.
     """
-    from midb_ray.training import state, worker, zero
+    from midb_ray.training import state, zero
 
     network = _model(task, settings, sharded=make is None)
     made = make or zero.DeepSpeedStepper
@@ -86,7 +86,10 @@ def stepper(
     if position.digest not in task.digests or not (
         position.step <= schedule.steps and position.examples == schedule.offset(position.step)
     ):
-        raise worker.unequal(task, found)
+        raise UserError(
+            f"The checkpoint {found.name} in {task.run} was made with other settings or other data; start over with --fresh, or "
+            "give another --output."
+        )
     before = state.State(found)
     state.load_weights(network, before)
     ready = _ready(made(network, settings))
@@ -131,8 +134,3 @@ def _model(task: Task, settings: TrainSettings, sharded: bool) -> torch.nn.Modul
 def _ready(made: Stepper) -> Stepper:
     made.module.train()
     return made
-
-
-def uri_of(run: str) -> str:
-    """Where a start model that the job made itself lies in the run folder."""
-    return storage.join(run, "start")

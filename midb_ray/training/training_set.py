@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +64,7 @@ def make(
         found = list(spread(reading.candidates, plan))
         candidates = pa.concat_tables([CANDIDATE_SCHEMA.empty_table(), *(one.candidates for one in found)])
         unusable = [one for shard in found for one in shard.unusable]
-        chosen = select(candidates, selection, seed, _reasons(unusable))
+        chosen = select(candidates, selection, seed, revisions.reasons(unusable))
         _warn(candidates, unusable, selection)
         rows, texts = _texts(reading, plan, candidates, chosen, spread)
         storage.delete(storage.join(place, RECORD))
@@ -79,7 +78,10 @@ def make(
             "seed": seed,
             "inputs": [file._asdict() for file in files],
             "rows": {TRAIN: len(chosen.train.candidates), VALIDATION: len(chosen.validation.candidates)},
-            "sources": _sources(candidates, chosen),
+            "sources": {
+                TRAIN: selection_table.sources(candidates, chosen.train),
+                VALIDATION: selection_table.sources(candidates, chosen.validation),
+            },
             "languages": selection_table.figures(candidates, chosen, unusable),
         }
         _write_record(place, record)
@@ -182,16 +184,9 @@ def _write_record(place: str, record: dict[str, Any]) -> None:
     storage.write_bytes(storage.join(place, RECORD), json.dumps(record, ensure_ascii=False, indent=1).encode())
 
 
-def _reasons(unusable: list[Unusable]) -> Counter[str]:
-    reasons = Counter[str]()
-    for one in unusable:
-        reasons[one.reason] += one.rows
-    return reasons
-
-
 def _warn(candidates: pa.Table, unusable: list[Unusable], selection: SelectionSettings) -> None:
     if unusable:
-        reasons, first = _reasons(unusable), {one.reason: one.example for one in reversed(unusable)}
+        reasons, first = revisions.reasons(unusable), {one.reason: one.example for one in reversed(unusable)}
         told = ", ".join(f"{rows:,} {reason} (first {first[reason]})" for reason, rows in reasons.most_common())
         logger.warning("%d rows are no usable revisions: %s.", reasons.total(), told)
     alone = candidates.num_rows - pc.sum(candidates.column("has_source")).as_py()
@@ -202,12 +197,6 @@ def _warn(candidates: pa.Table, unusable: list[Unusable], selection: SelectionSe
             alone,
             candidates.num_rows,
         )
-
-
-def _sources(candidates: pa.Table, chosen: Selection) -> dict[str, int]:
-    source = candidates.column("source").to_numpy()
-    parts = {TRAIN: chosen.train, VALIDATION: chosen.validation}
-    return {name: len(np.unique(source[part.candidates])) for name, part in parts.items()}
 
 
 def _texts(

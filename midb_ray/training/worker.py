@@ -7,12 +7,15 @@ import json
 import logging
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
 from midb_ray.runs import folder, storage, transfer
 from midb_ray.training.batches import Schedule
+from midb_ray.training.examples import Examples
+from midb_ray.training.prepare import EXAMPLES, SPLITS
 from midb_ray.training.settings import TrainSettings
 from midb_ray.training.world import World
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("midb_ray")
 
-EXAMPLES, REFUSAL = "examples", "refusal.json"
+REFUSAL = "refusal.json"
 _UNKNOWN = 1e9  # the loss of a checkpoint that was not validated: worse than any; Ray Train cannot read infinity back
 
 
@@ -58,99 +61,101 @@ class Outcome(NamedTuple):
     difference: float | None
 
 
+@dataclass(frozen=True)
+class Training:
+    """A process in the middle of training: what its job is, where it stands among the others, and what it works with. Only the
+    first worker has a `meter`."""
+
+    task: Task
+    settings: TrainSettings
+    world: World
+    stepper: Stepper
+    schedule: Schedule
+    examples: Examples
+    held_out: Examples
+    meter: Meter | None
+
+
 def run(task: Task, world: World, stepper_of: Any = None) -> Outcome:
     """One process's part of the whole job. `stepper_of(model, settings)` makes its stepper, DeepSpeed's if nothing is given.
 
     Raises `UserError` for what the user can mend; every worker raises it.
     """
-    from midb_ray.training import loop, setup
-    from midb_ray.training.examples import Examples
+    from midb_ray.training import setup
 
     settings = TrainSettings.model_validate(task.settings)
     folder.prove_shared(task.run, task.nonce)
     place = transfer.local(storage.join(task.run, EXAMPLES))
-    examples, held_out = Examples(str(place / "train.arrow")), Examples(str(place / "validation.arrow"))
+    examples, held_out = (Examples(str(place / f"{split}.arrow")) for split in SPLITS)
     schedule = Schedule(examples.lengths, settings.epochs, settings.batch_size, settings.batch_tokens, settings.seed)
     with world.checkpoint() as found:
         stepper, step = setup.stepper(task, settings, schedule, found, stepper_of)
     meter = setup.meter(task, settings, stepper, schedule.steps, step) if world.rank == 0 else None
     if meter is not None and step:
         logger.info("train: going on after step %d of %d with %d worker(s)", step, schedule.steps, world.workers)
-    validation: dict[str, float] = {}
-    leaving: list[str] = []
+    training = Training(task, settings, world, stepper, schedule, examples, held_out, meter)
     try:
-        while step < schedule.steps and not leaving:
-            done = loop.run_step(stepper, examples, schedule, step, settings, world.wants_to_know())
-            step += 1
-            if meter is not None:
-                meter.add(step, done)
-            leaving = world.leaving() if done.asked else []
-            if leaving or step % settings.checkpoint.steps == 0 or step == schedule.steps:
-                validation = _keep(task, world, stepper, settings, schedule, step, held_out, meter, bool(leaving))
-        if leaving:
-            return Outcome(step, schedule.steps, leaving, None, validation, None)
-        return _finish(task, stepper, settings, step, examples, held_out, validation, meter)
+        return _train(training, step)
     finally:
         if meter is not None:
             meter.close()
 
 
-def _keep(
-    task: Task,
-    world: World,
-    stepper: Stepper,
-    settings: TrainSettings,
-    schedule: Schedule,
-    step: int,
-    held_out: Any,
-    meter: Meter | None,
-    hurry: bool,
-) -> dict[str, float]:
+def _train(training: Training, step: int) -> Outcome:
+    """Go on after `step` steps, to the end or until nodes leave."""
+    from midb_ray.training import loop
+
+    settings, world, schedule = training.settings, training.world, training.schedule
+    validation: dict[str, float] = {}
+    while step < schedule.steps:
+        done = loop.run_step(training.stepper, training.examples, schedule, step, settings, world.wants_to_know())
+        step += 1
+        if training.meter is not None:
+            training.meter.add(step, done)
+        leaving = world.leaving() if done.asked else []
+        if leaving or step % settings.checkpoint.steps == 0 or step == schedule.steps:
+            validation = _keep(training, step, hurry=bool(leaving))
+        if leaving:
+            return Outcome(step, schedule.steps, leaving, None, validation, None)
+    return _finish(training, validation)
+
+
+def _keep(training: Training, step: int, hurry: bool) -> dict[str, float]:
     """Validate and keep a checkpoint; in a `hurry` only the latter. Returns the loss of each language."""
     from midb_ray.training import loop, state
 
+    meter = training.meter
     began = time.monotonic()
-    losses = {} if hurry else loop.validate(stepper, held_out, settings)
+    losses = {} if hurry else loop.validate(training.stepper, training.held_out, training.settings)
     mean = sum(losses.values()) / len(losses) if losses else None
     if mean is not None and not math.isfinite(mean):
-        raise UserError(
-            f"The validation loss is {mean} after step {step} of {schedule.steps}; the checkpoints before it are whole. Try a "
-            "lower learning_rate or dtype float32."
-        )
+        raise loop.no_number("validation loss", mean, step, training.schedule)
     if meter is not None and mean is not None:
         meter.validated(step, losses, mean, time.monotonic() - began)
         began = time.monotonic()
-    position = state.Position(step, schedule.offset(step), task.digest, losses)
+    position = state.Position(step, training.schedule.offset(step), training.task.digest, losses)
 
     def write(place: Path) -> None:
-        state.write(place, stepper, position)
+        state.write(place, training.stepper, position)
 
     figures = {} if meter is None else meter.latest
-    world.save({**figures, "step": step, "validation_loss": _UNKNOWN if mean is None else mean}, write)
+    training.world.save({**figures, "step": step, "validation_loss": _UNKNOWN if mean is None else mean}, write)
     if meter is not None:
         meter.paused(time.monotonic() - began)
     return losses
 
 
-def _finish(
-    task: Task,
-    stepper: Stepper,
-    settings: TrainSettings,
-    step: int,
-    examples: Any,
-    held_out: Any,
-    validation: dict[str, float],
-    meter: Meter | None,
-) -> Outcome:
+def _finish(training: Training, validation: dict[str, float]) -> Outcome:
+    """Export the booster."""
     from midb_ray.training import export, loop, model_card, setup
 
+    task, settings, stepper, steps = training.task, training.settings, training.stepper, training.schedule.steps
     if not validation:  # the run had only to be exported again
-        validation = loop.validate(stepper, held_out, settings)
-    loss = meter.latest.get("loss") if meter is not None else None
-    card = model_card.text(settings, {**task.facts, "steps": step, "workers": stepper.workers}, loss, validation)
-    start, revision = setup.start(task)
-    difference = export.export(task.run, stepper, examples, settings, start, revision, card)
-    return Outcome(step, step, [], loss, validation, difference)
+        validation = loop.validate(stepper, training.held_out, settings)
+    loss = training.meter.latest.get("loss") if training.meter is not None else None
+    card = model_card.text(settings, {**task.facts, "steps": steps, "workers": stepper.workers}, loss, validation)
+    difference = export.export(task.run, stepper, training.examples, settings, *setup.start(task), card)
+    return Outcome(steps, steps, [], loss, validation, difference)
 
 
 def ray_worker(task: dict[str, Any]) -> dict[str, Any]:
@@ -183,11 +188,3 @@ def _refused(task: Task) -> str | None:
         return str(record["sentence"]) if record["session"] == task.session else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def unequal(task: Task, found: Path) -> UserError:
-    """The refusal of a checkpoint that was made with other settings."""
-    return UserError(
-        f"The checkpoint {found.name} in {task.run} was made with other settings or other data; start over with --fresh, or give "
-        "another --output."
-    )

@@ -10,6 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.engines.conftest import byte_level
 
 CorpusMaker = Callable[..., Path]
 Books = Callable[[Path], "RunBooks"]
@@ -60,3 +63,23 @@ def make_corpus(tmp_path: Path) -> CorpusMaker:
 @pytest.fixture
 def books() -> Books:
     return RunBooks
+
+
+@pytest.fixture
+def booster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with random weights, which cannot answer in any form."""
+    folder = tmp_path_factory.mktemp("booster")
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=400,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=1024,
+            bos_token_id=0,
+            eos_token_id=1,
+        )
+    ).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    return folder

@@ -3,92 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import random
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from midb_ray.boosting import card as cards
-from midb_ray.boosting import card_record, trials
-from midb_ray.boosting.card import CardTask, nearness
+from midb_ray.boosting import card_record
+from midb_ray.boosting.card import nearness
 from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.engines import models
-from midb_ray.engines import registry as engines
-from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
-from midb_ray.locales import load_locales
 from midb_ray.pairs import Text
 from midb_ray.prompts import serialise
 from midb_ray.runs import storage
 from midb_ray.signals.distance import distance
-from tests.engines.conftest import byte_level
-
-ECHO = EngineSettings(kind="echo")
-LOCALES = load_locales()
-
-
-def pair(number: int, end: str = "") -> Text:
-    """A German pair; echo mends a missing full stop."""
-    asked = f"Erkläre in einem Satz, was Regel Nummer {number} bedeutet."
-    return Text(
-        asked, "", f"Die Regel {number} besagt, dass man im Haus leise sein und auf die Nachbarn achten soll{end}"
-    )
-
-
-def row(number: int, raw: Text, expert: Text, language: str = "de") -> dict[str, Any]:
-    sides = {**{f"raw_{name}": text for name, text in raw._asdict().items()}, **expert._asdict()}
-    return {"row": f"a.jsonl:{number}", "language": language, **sides}
-
-
-def write_set(path: Path, rows: Sequence[dict[str, Any]]) -> str:
-    pq.write_table(pa.Table.from_pylist(list(rows)), path)
-    return str(path)
-
-
-def task(folder: Path, content: Sequence[dict[str, Any]], **changes: Any) -> CardTask:
-    """A card of 16 rows with echo for the booster."""
-    booster = folder / "booster"
-    booster.mkdir(exist_ok=True)
-    values = {
-        "booster": str(booster),
-        "validation": write_set(folder / "validation.parquet", content),
-        "rows": 16,
-        "template": "locale",
-        "locales": LOCALES,
-        "engine": ECHO,
-    }
-    return CardTask(**{**values, **changes})
-
-
-def mended(count: int, language: str = "de", first: int = 0) -> list[dict[str, Any]]:
-    """Rows of which echo makes what the expert made."""
-    return [row(number, pair(number), pair(number, "."), language) for number in range(first, first + count)]
-
-
-@pytest.fixture
-def booster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with random weights, which cannot answer in any form."""
-    folder = tmp_path_factory.mktemp("booster")
-    LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=400,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=1024,
-            bos_token_id=0,
-            eos_token_id=1,
-        )
-    ).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>").save_pretrained(folder)
-    return folder
+from tests.boosting.carding import mended, pair, row, task
 
 
 def test_answers_that_are_the_experts_have_nearness_1_and_gain_what_the_raw_pairs_lacked(tmp_path: Path) -> None:
@@ -143,45 +74,6 @@ def test_the_interval_of_two_rows_goes_from_one_to_the_other(tmp_path: Path) -> 
     assert one.all.gain_interval is None
 
 
-def test_a_row_that_the_engine_fails_on_has_no_answer_and_costs_no_other_row_its_own(tmp_path: Path) -> None:
-    engine = EngineSettings(kind="echo", echo_fail_on="Nummer 2 ")
-    card = cards.measure(task(tmp_path, mended(4), engine=engine))
-    assert card is not None
-    assert (card.all.parse_rate, card.all.pass_rate, card.all.reasons) == (0.75, 0.75, {"engine_error": 1})
-    assert card.all.answer_nearness == 1
-
-
-class Scripted:
-    """An engine whose answers are known beforehand."""
-
-    def __init__(self, answers: list[Completion]) -> None:
-        self._answers = answers
-
-    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        assert len(requests) == len(self._answers)
-        return self._answers
-
-    def close(self) -> None:
-        self._answers = []
-
-
-def test_answers_are_read_as_the_guard_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right, wrong = serialise(pair(1, ".")), "Hier ist das Paar:\n" + serialise(pair(1, "."))
-    answers = [
-        Completion(right.replace("\n", "\r\n"), "stop", 9),
-        Completion(wrong, "stop", 9),
-        Completion("Nein.", "stop", 9),
-        Completion(right, "length", 9),
-    ]
-    monkeypatch.setattr(engines, "build", lambda settings: Scripted(answers))
-    rows = [row(number, pair(1), pair(1, ".")) for number in range(4)]
-    card = cards.measure(task(tmp_path, rows))
-    assert card is not None
-    assert (card.all.parse_rate, card.all.pass_rate, card.all.truncated_share) == (0.5, 0.25, 0.25)
-    assert card.all.reasons == {"preamble": 1, "unparseable": 1, "truncated": 1}
-    assert card.all.answer_nearness == 1
-
-
 def test_nearness_is_one_minus_the_share_of_edits() -> None:
     raw, expert = Text("Nenne drei Städte", "", "Berlin"), Text("Nenne drei Städte.", "", "Berlin, Köln, Bonn.")
     assert nearness(raw, expert) == 1 - distance(raw, expert) / len(serialise(expert))
@@ -193,49 +85,11 @@ def test_nearness_is_one_minus_the_share_of_edits() -> None:
     )  # 10,000 edits at most
 
 
-def test_the_same_rows_are_chosen_in_any_order_of_the_file(tmp_path: Path) -> None:
-    rows = [*mended(20), *mended(20, "fr-CA", 20), *mended(2, "German", 40)]
-    first = trials.choose(write_set(tmp_path / "a.parquet", rows), 5, LOCALES)
-    random.Random(1).shuffle(rows)
-    assert trials.choose(write_set(tmp_path / "b.parquet", rows), 5, LOCALES) == first
-    assert [trial.language for trial in first] == ["de"] * 5 + ["fr-CA"] * 5
-    assert {trial.raw for trial in first[:5]} != {pair(number) for number in range(5)}  # not the first of the file
-    more = trials.choose(str(tmp_path / "a.parquet"), 8, LOCALES)
-    assert {trial for trial in first if trial.language == "de"} < {trial for trial in more if trial.language == "de"}
-    assert len(trials.choose(str(tmp_path / "a.parquet"), 100, LOCALES)) == 42
-
-
 def test_without_rows_there_is_no_card(tmp_path: Path) -> None:
     empty = task(tmp_path, mended(3), rows=0)
     assert cards.measure(empty) is None
     pq.write_table(pq.read_table(empty.validation).slice(0, 0), empty.validation)
     assert cards.measure(dataclasses.replace(empty, rows=16)) is None
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (lambda path: path.unlink(), "Cannot read the validation set PATH: "),
-        (lambda path: path.write_bytes(b"{}"), "Cannot read the validation set PATH: "),
-        (
-            lambda path: pq.write_table(pq.read_table(path).drop_columns(["raw_input"]), path),
-            "The validation set PATH has no column 'raw_input'; expected revisions.",
-        ),
-        (
-            lambda path: write_set(path, [*mended(1), {**mended(1)[0], "response": None}]),
-            "The validation set PATH has rows without text in the column 'response'.",
-        ),
-        (lambda path: write_set(path, mended(1, "Frensh")), "Unknown language 'Frensh'; did you mean 'french'"),
-    ],
-)
-def test_a_file_that_is_no_validation_set_is_one_sentence(tmp_path: Path, spoil: Any, told: str) -> None:
-    path = tmp_path / "validation.parquet"
-    write_set(path, mended(2))
-    spoil(path)
-    with pytest.raises(UserError) as refused:
-        trials.choose(str(path), 5, LOCALES)
-    assert str(refused.value).startswith(told.replace("PATH", str(path)))
-    assert "\n" not in str(refused.value)
 
 
 def test_a_model_without_sense_fails_its_card(tmp_path: Path, booster: Path) -> None:

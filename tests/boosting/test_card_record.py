@@ -12,7 +12,6 @@ from midb_ray.boosting import card_record, pipeline
 from midb_ray.boosting.card_record import Card, CardFigures, model_digest, problems
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.engines.settings import EngineSettings
-from tests.boosting.test_card import booster  # noqa: F401 the fixture
 
 FILES = {"config.json": "10:abc"}
 GOOD = CardFigures(
@@ -156,7 +155,7 @@ def test_a_card_of_a_later_version_with_more_in_it_is_read(tmp_path: Path) -> No
     assert card_record.read(str(tmp_path)) == card()
 
 
-def test_boost_shows_the_card_of_its_model(tmp_path: Path, make_corpus, booster: Path, listen) -> None:  # noqa: F811
+def test_boost_shows_the_card_of_its_model(tmp_path: Path, make_corpus, booster: Path, listen) -> None:
     from midb_ray.engines import models
 
     files = models.identity(str(booster))["files"]

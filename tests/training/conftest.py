@@ -48,20 +48,25 @@ def write_examples(path: Path, lengths: list[int], languages: list[str], seed: i
     return path
 
 
+SMALL_SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.15,
+}
+
+
 def small_llama(**changes: Any) -> Any:
     """A Llama of two layers whose heads share keys and values."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     given = {
-        "vocab_size": 300,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        **SMALL_SIZES,
         "max_position_embeddings": 128,
-        "initializer_range": 0.15,
         "bos_token_id": None,
         "eos_token_id": 0,
         "pad_token_id": 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 SMALL = [
     *("--scratch.vocabulary", "600", "--scratch.hidden-size", "32", "--scratch.layers", "1", "--scratch.heads", "2"),
@@ -52,3 +53,39 @@ def write_start_model(path: Path, text: str, without_numbers: str) -> Path:
     tokenizer.save_pretrained(path)
     made.save_pretrained(path)
     return path
+
+
+def llama_8b(**changes: Any) -> Any:
+    """The configuration of Llama-3.1-8B."""
+    from transformers import LlamaConfig
+
+    values = {
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14336,
+        "vocab_size": 128256,
+        "tie_word_embeddings": False,
+        "max_position_embeddings": 131072,
+    }
+    return LlamaConfig(**{**values, **changes})
+
+
+def revision_row(number: int, language: str, **changes: object) -> dict[str, object]:
+    """A row of `pairs.REVISION_SCHEMA`."""
+    values = {
+        "row": f"f:{number}",
+        "id": None,
+        "source_id": f"s{number}",
+        "language": language,
+        "kinds": [],
+        "raw_instruction": f"Frage {number}?",
+        "raw_input": "",
+        "raw_response": f"alt {number}",
+        "instruction": f"Frage {number}?",
+        "input": "",
+        "response": f"neu {number}",
+        "distance": 4,
+    }
+    return {**values, **changes}

@@ -10,7 +10,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 
 from midb_ray.errors import UserError
 from midb_ray.training import attention
-from tests.training.conftest import small_llama
+from tests.training.conftest import SMALL_SIZES, small_llama
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,17 +20,7 @@ LENGTHS = [13, 1, 40, 7]
 
 def mistral(**changes: Any) -> Any:
     torch.manual_seed(2)
-    given = {
-        "vocab_size": 300,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "initializer_range": 0.15,
-        "sliding_window": 5,
-    }
-    return MistralForCausalLM(MistralConfig(**{**given, **changes}))
+    return MistralForCausalLM(MistralConfig(**{**SMALL_SIZES, "sliding_window": 5, **changes}))
 
 
 def gpt2(**changes: Any) -> Any:

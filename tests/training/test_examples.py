@@ -17,23 +17,11 @@ from midb_ray.training import examples, model
 from midb_ray.training.examples import Encoded, Examples, micro_batch
 from midb_ray.training.settings import Overlong, ScratchSettings
 from tests.training.conftest import write_examples
+from tests.training.making import revision_row
 
 
 def revision(number: int, language: str) -> dict[str, object]:
-    return {
-        "row": f"f:{number}",
-        "id": None,
-        "source_id": f"s{number}",
-        "language": language,
-        "kinds": [],
-        "raw_instruction": f"Frage {number}?",
-        "raw_input": "",
-        "raw_response": f"alt {number}",
-        "instruction": f"Frage {number}?",
-        "input": "x" * (number % 3),
-        "response": f"neu {number}" + "!" * number,
-        "distance": 4,
-    }
+    return revision_row(number, language, input="x" * (number % 3), response=f"neu {number}" + "!" * number)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from midb_ray.runs import storage
 from midb_ray.training import examples, prepare
 from midb_ray.training.examples import Examples
 from midb_ray.training.settings import TrainSettings
+from tests.training.making import revision_row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,23 +36,7 @@ def settings(**changes: Any) -> TrainSettings:
 
 
 def table(count: int, language: str = "de") -> pa.Table:
-    rows = [
-        {
-            "row": f"f:{number}",
-            "id": None,
-            "source_id": f"s{number}",
-            "language": language,
-            "kinds": [],
-            "raw_instruction": f"Frage {number}?",
-            "raw_input": "",
-            "raw_response": f"alt {number}",
-            "instruction": f"Frage {number}?",
-            "input": "",
-            "response": f"neu {number}" + " ja" * number,
-            "distance": 4,
-        }
-        for number in range(count)
-    ]
+    rows = [revision_row(number, language, response=f"neu {number}" + " ja" * number) for number in range(count)]
     return pa.Table.from_pylist(rows, schema=REVISION_SCHEMA)
 
 

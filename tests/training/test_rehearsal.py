@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from midb_ray import config
 from midb_ray.training import rehearsal, remedies, sizes
 from midb_ray.training.rehearsal import DataFacts, Facts
 from midb_ray.training.settings import TrainSettings
+from tests.training.making import llama_8b
 
 DATA = DataFacts(
     train_examples=1000,
@@ -23,22 +23,6 @@ DATA = DataFacts(
     languages=16,
 )
 GIB = 2**30
-
-
-def llama_8b(**changes: Any) -> Any:
-    from transformers import LlamaConfig
-
-    values = {
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "intermediate_size": 14336,
-        "vocab_size": 128256,
-        "tie_word_embeddings": False,
-        "max_position_embeddings": 131072,
-    }
-    return LlamaConfig(**{**values, **changes})
 
 
 def load(tmp_path: Path, text: str = "", *arguments: str) -> tuple[TrainSettings, config.Origins]:

@@ -15,6 +15,7 @@ import pytest
 from midb_ray.errors import UserError
 from midb_ray.training import sizes
 from midb_ray.training.settings import TrainSettings
+from tests.training.making import llama_8b
 
 TINY = {
     "hidden_size": 256,
@@ -29,22 +30,6 @@ CELLS = [(1, "bfloat16", False), (2, "bfloat16", False), (3, "bfloat16", False),
     (stage, "float32", False) for stage in (0, 1, 2, 3)
 ]
 GIB = 2**30
-
-
-def llama_8b(**changes: Any) -> Any:
-    from transformers import LlamaConfig
-
-    values = {
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "intermediate_size": 14336,
-        "vocab_size": 128256,
-        "tie_word_embeddings": False,
-        "max_position_embeddings": 131072,
-    }
-    return LlamaConfig(**{**values, **changes})
 
 
 def tiny() -> Any:
