@@ -19,7 +19,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow"
 
-## make test-slow        clusters disturbed for real: killed and draining nodes, nodes cut off (needs root and iproute2)
+## make test-slow        clusters disturbed for real (needs root and iproute2) and what has to be compiled (a C++ compiler)
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
 

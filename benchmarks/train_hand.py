@@ -14,6 +14,7 @@ from typing import Any
 
 from midb_ray.training import setup, worker
 from midb_ray.training.settings import TrainSettings
+from midb_ray.training.task import Task
 
 
 class ByHand:
@@ -38,7 +39,7 @@ class ByHand:
 
 def main(task_path: str, rank: str) -> None:
     given = json.loads(Path(task_path).read_text())
-    task = worker.Task(**{**given, "digests": tuple(given["digests"])})
+    task = Task(**{**given, "digests": tuple(given["digests"])})
     setup.process(TrainSettings.model_validate(task.settings))
     import torch.distributed as dist
 

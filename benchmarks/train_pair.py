@@ -1,4 +1,4 @@
-"""Two worker processes started by hand, as torchrun would."""
+"""Worker processes started by hand, as torchrun would."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 WORKERS = 2
 
 
-def run(script: str, before: list[str], after: list[str], log: Path) -> None:
+def run(script: str, before: list[str], after: list[str], log: Path, workers: int = WORKERS) -> None:
     """Run `script BEFORE RANK AFTER` for each rank and wait. Raises SystemExit with the end of its output if one fails."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -20,7 +20,7 @@ def run(script: str, before: list[str], after: list[str], log: Path) -> None:
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(WORKERS),
+        "WORLD_SIZE": str(workers),
         "OMP_NUM_THREADS": "1",
         "DS_ACCELERATOR": "cpu",
         "TOKENIZERS_PARALLELISM": "false",
@@ -29,19 +29,19 @@ def run(script: str, before: list[str], after: list[str], log: Path) -> None:
     }
     path = Path(__file__).with_name(script)
     with log.open("wb") as file:
-        workers = [
+        started = [
             subprocess.Popen(
                 [sys.executable, str(path), *before, str(rank), *after],
                 env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
-            for rank in range(WORKERS)
+            for rank in range(workers)
         ]
         try:
-            codes = [worker.wait() for worker in workers]
+            codes = [worker.wait() for worker in started]
         finally:
-            for worker in workers:
+            for worker in started:
                 if worker.poll() is None:
                     worker.kill()
     if any(codes):

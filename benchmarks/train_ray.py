@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -16,13 +17,14 @@ import train_rows
 from midb_ray.training import prepare
 from midb_ray.training.prepare import EXAMPLES
 from midb_ray.training.settings import TrainSettings
-from midb_ray.training.worker import Task
+from midb_ray.training.task import Task
 
 STEPS, BATCH_SIZE, WARM = 20, 16, 3
 
 
 def measure(scratch: Path, settings: TrainSettings, rows: train_rows.Rows, rounds: int) -> None:
-    """Print seconds per step of both, and their ratio: the median over steps, each beside the same step by hand."""
+    """Print seconds per step of both, and their ratio: the median over steps, each beside the same step by hand. Once with a worker
+    on every core, which Ray's own processes then share, and once with a core left for them."""
     settings = settings.model_copy(
         update={
             "revisions": (f"{rows.folder}/{prepare.REVISIONS}",),
@@ -34,6 +36,14 @@ def measure(scratch: Path, settings: TrainSettings, rows: train_rows.Rows, round
             "card_rows": 0,
         }
     )
+    for workers in (train_pair.WORKERS, 1):
+        place = scratch / f"workers-{workers}"
+        place.mkdir()
+        _compare(place, settings.model_copy(update={"workers": (workers,)}), rows, rounds)
+
+
+def _compare(scratch: Path, settings: TrainSettings, rows: train_rows.Rows, rounds: int) -> None:
+    workers = settings.workers[0]
     on_ray: list[list[float]] = []
     by_hand: list[list[float]] = []
     for number in range(rounds):
@@ -41,12 +51,15 @@ def measure(scratch: Path, settings: TrainSettings, rows: train_rows.Rows, round
         on_ray.append(_on_ray(settings, run))
         by_hand.append(_by_hand(settings, rows, run, scratch / f"hand-{number}"))
         ratios = _ratios(on_ray[-1:], by_hand[-1:])
-        print(f"round {number + 1}: Ray Train / by hand {statistics.median(ratios):.3f}", flush=True)
+        print(
+            f"{workers} worker(s), round {number + 1}: Ray Train / by hand {statistics.median(ratios):.3f}", flush=True
+        )
     ratios = _ratios(on_ray, by_hand)
     for name, runs in (("Ray Train", on_ray), ("by hand", by_hand)):
         print(f"{name}: {statistics.median(itertools.chain(*runs)):.3f} s per step of {BATCH_SIZE} examples (median)")
     print(
-        f"Ray Train costs {statistics.median(ratios) - 1:+.1%} per step (median of {len(ratios)} pairs of steps)",
+        f"{workers} worker(s) of {os.cpu_count()} cores: Ray Train costs {statistics.median(ratios) - 1:+.1%} per step "
+        f"(median of {len(ratios)} pairs of steps)",
         flush=True,
     )
 
@@ -73,11 +86,12 @@ def _by_hand(settings: TrainSettings, rows: train_rows.Rows, like: Path, run: Pa
     shutil.copytree(like / EXAMPLES, run / EXAMPLES)
     (run / "nonce").write_text("hand")
     facts = json.loads((run / EXAMPLES / "facts.json").read_text())
+    facts["selection_seed"] = settings.seed
     given = settings.model_copy(update={"output": str(run)}).model_dump(mode="json")
-    task = Task(given, str(run), "hand", "hand", "hand", ("hand",), rows.start, None, facts)
+    task = Task(given, str(run), "hand", "", "hand", "hand", ("hand",), rows.start, None, facts)
     place = run / "task.json"
     place.write_text(json.dumps(task._asdict()))
-    train_pair.run("train_hand.py", [str(place)], [], run / "workers.log")
+    train_pair.run("train_hand.py", [str(place)], [], run / "workers.log", settings.workers[0])
     return _seconds(run)
 
 

@@ -38,7 +38,7 @@ class Claim:
     def __init__(self, run: str) -> None:
         self._uri = storage.join(run, FILE)
         self._run = run
-        self._token = secrets.token_hex(16)
+        self.token = secrets.token_hex(16)
         self._socket = socket.socket(socket.AF_UNIX) if hasattr(socket, "AF_UNIX") else None
         self._lost: dict[str, Any] | None = None
         self._ended = threading.Event()
@@ -68,19 +68,19 @@ class Claim:
     def check(self) -> None:
         """Raise `UserError` if another driver has taken the folder over, because this one was silent for too long."""
         if self._lost is not None:
-            raise self._refusal(self._lost)
+            raise _refusal(self._run, self._lost)
 
     def _take(self) -> None:
         held = _bind(self._socket, self._run)
         found = _read(self._uri)
         if not held or (found is not None and found.get("machine") != _machine() and self._lives(found)):
-            raise self._refusal(found or {})
+            raise _refusal(self._run, found or {})
         self._write()
         if not storage.is_local(self._run):
             time.sleep(SETTLE)
         found = _read(self._uri)
         if not self._is_mine(found):
-            raise self._refusal(found or {})
+            raise _refusal(self._run, found or {})
 
     def _lives(self, found: dict[str, Any]) -> bool:
         """Whether a driver on another machine is alive. Its clock may be wrong, so an old record is watched for a while."""
@@ -103,7 +103,7 @@ class Claim:
 
     def _write(self) -> None:
         record = {
-            "token": self._token,
+            "token": self.token,
             "machine": _machine(),
             "host": platform.node(),
             "process": os.getpid(),
@@ -112,18 +112,28 @@ class Claim:
         storage.write_bytes(self._uri, json.dumps(record).encode())
 
     def _is_mine(self, found: dict[str, Any] | None) -> bool:
-        return found is not None and found.get("token") == self._token
-
-    def _refusal(self, found: dict[str, Any]) -> UserError:
-        who = f" (process {found['process']} on {found['host']})" if {"process", "host"} <= set(found) else ""
-        return UserError(
-            f"Another job{who} is writing to {self._run}; wait for it, stop it, or give another --output. One that died on "
-            f"another machine is forgotten after {STALE:.0f} seconds."
-        )
+        return found is not None and found.get("token") == self.token
 
     def _release(self) -> None:
         if self._socket is not None:
             self._socket.close()
+
+
+def refuse_other(run: str, token: str) -> None:
+    """For a driver's workers, before they write: raise `UserError` if another driver has taken the folder over from the one whose
+    claim has this `token`. Where the record cannot be read, nothing is known."""
+    with contextlib.suppress(OSError):
+        found = _read(storage.join(run, FILE))
+        if found is not None and found.get("token") != token:
+            raise _refusal(run, found)
+
+
+def _refusal(run: str, found: dict[str, Any]) -> UserError:
+    who = f" (process {found['process']} on {found['host']})" if {"process", "host"} <= set(found) else ""
+    return UserError(
+        f"Another job{who} is writing to {run}; wait for it, stop it, or give another --output. One that died on another "
+        f"machine is forgotten after {STALE:.0f} seconds."
+    )
 
 
 def _bind(lock: socket.socket | None, run: str) -> bool:

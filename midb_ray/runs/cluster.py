@@ -27,9 +27,9 @@ _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for
 
 
 @contextmanager
-def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
+def connected(address: str | None) -> Iterator[bool]:
     """A Ray session for the job; yields whether its cluster is one of our own on this machine. Without `address` and RAY_ADDRESS
-    a local cluster is started, never another's joined; Ray Train wants its `dashboard`, for it asks it for the state of actors.
+    a local cluster is started, without a dashboard, never another's joined.
 
     Raises `UserError` if the cluster does not answer.
     """
@@ -40,12 +40,11 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
     if ray.is_initialized():  # somebody's own session, in a notebook or a test: used and left open
         yield False
         return
-    target = address or os.environ.get("RAY_ADDRESS") or "local"
+    target = target_of(address)
     variables = memory.environment()
     if target == "local":
         os.environ.update(variables)  # all that is started here inherits them
-        cpus = max(os.cpu_count() or 1, _LOCAL_CPUS)
-        options: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": dashboard, "dashboard_port": 0}
+        options: dict[str, Any] = {"num_cpus": local_cpus(), "include_dashboard": False}
     else:
         options = {"runtime_env": {"env_vars": variables}}
     _probe(target)
@@ -60,6 +59,16 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[bool]:
         yield target == "local"
     finally:
         ray.shutdown()
+
+
+def target_of(address: str | None) -> str:
+    """The address of the cluster that a job uses; "local" for one of its own on this machine."""
+    return address or os.environ.get("RAY_ADDRESS") or "local"
+
+
+def local_cpus() -> int:
+    """Logical CPUs of the cluster that a job starts on this machine."""
+    return max(os.cpu_count() or 1, _LOCAL_CPUS)
 
 
 def _probe(target: str) -> None:

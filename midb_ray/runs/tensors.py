@@ -1,10 +1,16 @@
-"""Safetensors files as bytes: their header, which says where each tensor lies, without reading any tensor."""
+"""Safetensors files: their header, which says where each tensor lies, without reading any tensor; and writing them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
-from typing import Any, Protocol
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
 
 _LARGEST_HEADER = 100_000_000  # bytes, the limit of the format
 
@@ -36,3 +42,25 @@ def length(file: _Readable) -> int:
         return start + max((int(tensor["data_offsets"][1]) for _, tensor in tensors(found)), default=0)
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"a damaged safetensors header: {error}") from None
+
+
+def save(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write a file that torch can read. Raises OSError."""
+    from safetensors.torch import save_file
+
+    with os_errors():
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+
+
+@contextlib.contextmanager
+def os_errors() -> Iterator[None]:
+    """Make an OSError of what libraries written in Rust raise where the system refuses them something."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        found = re.search(r"(.*?)\(os error (\d+)\)", str(error), re.DOTALL)
+        if found is None:
+            raise
+        raise OSError(int(found[2]), found[1].rpartition(":")[2].strip()) from error

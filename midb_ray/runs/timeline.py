@@ -27,18 +27,20 @@ class Timeline:
         self._written = 0
         self._due = 0.0
 
-    def rewind(self, step: int) -> None:
-        """Drop what is there of steps after `step`: they are done again."""
-        kept = []
+    def rewind(self, step: int) -> list[dict[str, Any]]:
+        """Drop what is there of steps after `step`: they are done again. Returns the lines that stay."""
+        kept, entries = [], []
         for line in _read(self._uri):
             try:
                 before = json.loads(line)
                 if before["step"] <= step:
                     kept.append(f"{line}\n")
+                    entries.append(before)
             except (ValueError, KeyError, TypeError):  # a line that a killed process did not finish
                 continue
         storage.write_bytes(self._uri, "".join(kept).encode())
         self._before = kept
+        return entries
 
     def add(self, entry: dict[str, Any]) -> None:
         """Write a line."""

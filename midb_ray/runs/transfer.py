@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import xxhash
 from midb_ray.runs import storage
 
 _BLOCK = 1 << 24
+_UNUSED = 7 * 86400  # seconds after which a copy that nobody asked for is deleted
 
 
 def upload(folder: Path, uri: str, last: Callable[[str], bool] | None = None) -> None:
@@ -70,8 +72,17 @@ def local(uri: str) -> Path:
         raise PermissionError(f"{cache} belongs to somebody else")
     place = cache / xxhash.xxh3_128_hexdigest(repr(listing).encode())
     if not place.exists():
+        _delete_unused(cache)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             download(uri, Path(scratch) / "copy")
             with contextlib.suppress(OSError):  # another process was faster
                 (Path(scratch) / "copy").rename(place)
+    os.utime(place)
     return place
+
+
+def _delete_unused(cache: Path) -> None:
+    for copy in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process deletes it too
+            if time.time() - copy.stat().st_mtime > _UNUSED:
+                shutil.rmtree(copy)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from midb_ray.errors import UserError
+from midb_ray.runs import cluster
 from midb_ray.training.settings import TrainSettings
 
 logger = logging.getLogger("midb_ray")
+
+
+class Room(NamedTuple):
+    """What there is for training workers: how many there can ever be, and the bytes of memory that each of `wanted` would have, on
+    its GPU or of its machine, where that is known. `local`: on this machine, whose cluster has not been started."""
+
+    workers: int
+    memory: int | None
+    local: bool
+
 
 _ROUNDING = 1e-4  # Ray counts resources in ten-thousandths
 
@@ -37,6 +48,22 @@ def refuse(settings: TrainSettings) -> None:
         f"workers is {settings.workers[0]}, each with {shape}, but the cluster can hold {most_ever}; set workers to that or less, "
         "change cpus_per_worker or gpus_per_worker, or add nodes."
     )
+
+
+def room(settings: TrainSettings) -> Room:
+    """What the job of these settings would find. Starts nothing. Raises `UserError` if its cluster does not answer."""
+    wanted = _resources(settings)
+    if cluster.target_of(settings.address) != "local":
+        with cluster.connected(settings.address):
+            return Room(max(count(wanted), most(wanted) or 0), None, False)
+    import psutil
+    import torch
+
+    cards = torch.cuda.device_count()
+    workers = _fits({"CPU": cluster.local_cpus(), "GPU": cards}, wanted)
+    if settings.device == "cuda":
+        return Room(workers, int(torch.cuda.get_device_properties(0).total_memory) if cards else None, True)
+    return Room(workers, int(psutil.virtual_memory().total) // settings.workers[0], True)
 
 
 def count(wanted: dict[str, float]) -> int:

@@ -32,11 +32,19 @@ SCHEMA = pa.schema(
 """`ids` are prompt and answer, the end token included; the answer begins at `answer`."""
 
 
+class Long(NamedTuple):
+    """A row that has more tokens than allowed as an example, and whether it was `cut` to them or left out."""
+
+    row: str
+    tokens: int
+    cut: bool
+
+
 class Encoded(NamedTuple):
-    """Some rows as a table of `SCHEMA`, and the tokens of those that were longer than allowed, by row."""
+    """Some rows as a table of `SCHEMA`, and those among them that were too long."""
 
     table: pa.Table
-    overlong: list[tuple[str, int]]
+    overlong: list[Long]
 
 
 def texts(table: pa.Table, locales: Locales, template: prompts.Template) -> Iterator[tuple[str, str]]:
@@ -61,14 +69,15 @@ def encode(
     kept: list[int] = []
     ids: list[list[int]] = []
     answers: list[int] = []
-    long: list[tuple[str, int]] = []
+    long: list[Long] = []
     names = table.column("row").to_pylist()
     for place, (prompt, answer) in enumerate(texts(table, locales, template)):
         front = encoder.prompt(prompt)
         whole = [*front, *encoder.answer(answer)]
         if len(whole) > max_tokens:
-            long.append((names[place], len(whole)))
-            if overlong != "cut" or len(front) >= max_tokens:
+            cut = overlong == "cut" and len(front) < max_tokens
+            long.append(Long(names[place], len(whole), cut))
+            if not cut:
                 continue
         kept.append(place)
         ids.append(whole[:max_tokens])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.runs import storage, transfer
+from midb_ray.runs import storage, tensors, transfer
 from midb_ray.training import loop, lora
 from midb_ray.training.examples import Examples, MicroBatch, micro_batch
 from midb_ray.training.settings import TrainSettings
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
 BOOSTER, ADAPTER = "booster", "adapter"
 _PROBE = 512  # tokens that trained and reloaded model are compared on
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}  # mean difference of log-probabilities; merging rounds
-_NOISE = {"float32": 1e-5, "bfloat16": 0.02}  # differences that rounding alone makes
+_LEAST = 0.5  # of what adapters change, the share that must be found in the merged model
+_SURE = 3  # standard errors by which it must be missed
 
 
 class Probe(NamedTuple):
-    """Tokens, and on the first worker the log-probabilities (tokens - 1,) that the trained model gives to each but the first, and
-    how far adapters have moved them on average (None without adapters)."""
+    """Tokens, and the log-probabilities (tokens - 1,) that the trained model gives to each but the first, with its adapters and,
+    `before`, without them (None if it has none)."""
 
     batch: MicroBatch
-    expected: torch.Tensor | None
-    moved: float | None
+    expected: torch.Tensor
+    before: torch.Tensor | None
 
 
 def probe(stepper: Stepper, examples: Examples) -> Probe:
@@ -42,11 +44,11 @@ def probe(stepper: Stepper, examples: Examples) -> Probe:
     batch = MicroBatch(whole.ids[:, :size], whole.positions[:, :size], bounds, size, places, whole.ids[0, 1:size])
     module: Any = getattr(stepper.module, "module", stepper.module)
     trained = _likelihoods(stepper, batch)
-    moved = None
+    before = None
     if hasattr(module, "disable_adapter"):
         with module.disable_adapter():
-            moved = float((trained - _likelihoods(stepper, batch)).abs().mean())
-    return Probe(batch, trained if stepper.rank == 0 else None, moved)
+            before = _likelihoods(stepper, batch)
+    return Probe(batch, trained, before)
 
 
 def _likelihoods(stepper: Stepper, batch: MicroBatch) -> torch.Tensor:
@@ -118,15 +120,9 @@ def write_model(target: Path, start: str, revision: str | None, weights: dict[st
     end = PromptEncoder(tokenizer).end
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     model.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=pad)
-    try:
+    with tensors.os_errors():
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
-    except OSError:
-        raise
-    except Exception as error:  # safetensors and tokenizers, written in Rust, have no OSError
-        if "os error" not in str(error):
-            raise
-        raise OSError(str(error)) from error
 
 
 def verify(booster: Path, seen: Probe, dtype: str) -> float:
@@ -138,20 +134,34 @@ def verify(booster: Path, seen: Probe, dtype: str) -> float:
 
     models.check(str(booster))
     model = AutoModelForCausalLM.from_pretrained(booster, dtype=getattr(torch, dtype), trust_remote_code=False).eval()
-    assert seen.expected is not None
     with torch.no_grad():
         logits = model(input_ids=seen.batch.ids, use_cache=False).logits[0, :-1]
-    difference = float((_chosen(logits, seen.batch.targets) - seen.expected).abs().mean())
-    limit = _TOLERANCE[dtype]
-    if seen.moved is not None:  # what was lost in merging would leave the start model, which may not be far
-        limit = min(limit, max(seen.moved / 2, _NOISE[dtype]))
-    if not difference <= limit:
+    found = _chosen(logits, seen.batch.targets)
+    difference = float((found - seen.expected).abs().mean())
+    advice = "it is not kept, the checkpoints are. Run again with --dtype float32 --accept dtype."
+    if seen.before is not None and (share := _kept(found, seen.expected, seen.before)) < _LEAST:
+        raise UserError(
+            f"Merging has lost what the adapters learnt: of their effect {max(share, 0):.0%} at most is in the booster; {advice}"
+        )
+    if not difference <= (limit := _TOLERANCE[dtype]):
         raise UserError(
             "The booster as it was written gives other answers than the trained model (log-probabilities differ by "
-            f"{difference:.3g} on average, at most {limit:.3g} was expected); it is not kept, the checkpoints are. "
-            "Run again with dtype float32."
+            f"{difference:.3g} on average, at most {limit:.3g} was expected); {advice}"
         )
     return difference
+
+
+def _kept(found: torch.Tensor, trained: torch.Tensor, before: torch.Tensor) -> float:
+    """How much of what adapters change is in the merged model at most: the slope of found - before over trained - before, least
+    squares, and a few standard errors on top. A mean difference would not tell: rounding may be larger than what was learnt, but
+    does not know its direction."""
+    learnt, there = (trained - before).double(), (found - before).double()
+    size = float(learnt.square().sum())
+    if not size:
+        return 1.0
+    slope = float((learnt * there).sum()) / size
+    rest = there - slope * learnt
+    return slope + _SURE * math.sqrt(float(rest.square().mean()) / size)
 
 
 def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

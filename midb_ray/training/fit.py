@@ -11,7 +11,8 @@ from midb_ray.errors import UserError
 from midb_ray.runs import claim, cluster, storage
 from midb_ray.training import capacity, checkpoints
 from midb_ray.training.settings import TrainSettings
-from midb_ray.training.worker import REFUSAL, Outcome, Task, ray_worker
+from midb_ray.training.task import Outcome, Task
+from midb_ray.training.worker import REFUSAL, ray_worker
 
 logger = logging.getLogger("midb_ray")
 
@@ -23,17 +24,19 @@ _PLACING = 15  # seconds for workers to be placed. Ray Train learns only every 2
 _STARTS = 2 * 3600 // _PLACING  # times that they are tried to be placed: spot nodes may take hours to come back
 
 
-def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
-    """Train to the end, in as many fits as nodes are taken away in between.
+def fit(settings: TrainSettings, task: Task, mine: claim.Claim, own: bool) -> Outcome:
+    """Train to the end, in as many fits as nodes are taken away in between. `own` is a cluster that ends with the job.
 
     Raises `UserError` for what the user can mend.
     """
     while True:
         task = task._replace(session=secrets.token_hex(8), checkpoint=checkpoints.mend(task.run))
-        returned = _fit(settings, task)
+        try:
+            returned = _fit(settings, task, own)
+        finally:
+            storage.delete(storage.join(task.run, REFUSAL))
         mine.check()
         if "refused" in returned:
-            storage.delete(storage.join(task.run, REFUSAL))
             raise UserError(returned["refused"])
         outcome = Outcome(**returned)
         if not outcome.leaving:
@@ -45,19 +48,19 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim) -> Outcome:
         capacity.refuse(settings)
 
 
-def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
+def _fit(settings: TrainSettings, task: Task, own: bool) -> dict[str, Any]:
     """One fit; what the first worker returned."""
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_PLACING))
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
 
     from midb_ray.training.gloo import GlooConfig
 
     on_gpu = settings.device == "cuda"
     system, path = storage.resolve(task.run)
     fewest, most = settings.workers[0], settings.workers[-1]
-    trainer = TorchTrainer(
+    trainer = _trainer(own)(
         ray_worker,
         train_loop_config=task._asdict(),
         torch_config=TorchConfig(backend="nccl") if on_gpu else GlooConfig(),
@@ -91,3 +94,17 @@ def _fit(settings: TrainSettings, task: Task) -> dict[str, Any]:
         raise cluster.original(result.error)
     returned: dict[str, Any] = result.return_value
     return returned
+
+
+def _trainer(own: bool) -> Any:
+    """Ray Train's trainer; on a cluster that ends with the job, without the actor that would clean up behind a dead controller: it
+    asks the dashboard, which such a cluster goes without, and loses its way on a machine with several clusters."""
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+
+    class Trainer(TorchTrainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            made = super()._create_default_callbacks()
+            return [each for each in made if not (own and isinstance(each, PlacementGroupCleanerCallback))]
+
+    return Trainer

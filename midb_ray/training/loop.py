@@ -117,7 +117,7 @@ def rate(step: int, steps: int, settings: TrainSettings) -> float:
     warm = max(round(settings.warmup * steps), 1)
     if step <= warm:
         return settings.learning_rate * step / warm
-    done = (step - warm) / max(steps - warm, 1)
+    done = (step - warm) / (steps - warm + 1)  # the last step still learns something
     falling = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}[settings.schedule]
     floor = settings.final_learning_rate
     return settings.learning_rate * (floor + (1 - floor) * falling)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
+from midb_ray.runs import tensors
 from midb_ray.training.settings import LoraSettings
 
 if TYPE_CHECKING:
@@ -98,14 +99,12 @@ def merge(weights: dict[str, torch.Tensor], adapted: dict[str, Adapter]) -> dict
 
 def write(folder: Path, model: Any, weights: dict[str, torch.Tensor], base: str, revision: str | None) -> None:
     """Write the adapter alone as peft does; `weights` are the trained ones. Raises OSError."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     config = copy.deepcopy(model.peft_config[_NAME])
     config.base_model_name_or_path, config.revision, config.inference_mode = base, revision, True
     config.save_pretrained(folder)
     plain = {name.replace(f".{_NAME}.", "."): tensor.contiguous() for name, tensor in weights.items()}
-    save_file(plain, folder / WEIGHTS, metadata={"format": "pt"})
+    tensors.save(plain, folder / WEIGHTS)
 
 
 def check(folder: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from midb_ray.training.loop import Step
 
 logger = logging.getLogger("midb_ray")
 
-_TENSORBOARD = "tensorboard"
+_TENSORBOARD, _PROGRESS = "tensorboard", "progress.json"
 
 
 class Meter:
@@ -28,13 +31,13 @@ class Meter:
         self._run, self._steps, self._first, self._every = run, steps, first, every
         self._work, self._peak = work, peak
         self._timeline = Timeline(run)
-        self._timeline.rewind(first)
+        before = self._timeline.rewind(first)
         self._board: Any = None
         self._board_folder: tempfile.TemporaryDirectory[str] | None = None
         self._started = self._told = time.monotonic()
         self._paused = 0.0
         self._waiting: list[Step] = []
-        self.latest: dict[str, Any] = {}
+        self.latest: dict[str, Any] = next((one for one in reversed(before) if "loss" in one), {})
 
     def open_board(self) -> None:
         """Write for TensorBoard too."""
@@ -102,7 +105,7 @@ class Meter:
         try:
             self._timeline.add(entry)
             known = {"job": "train", "state": "running", "updated": time.time(), **self.latest}
-            folder.write_json(self._run, "progress.json", known)
+            folder.write_json(self._run, _PROGRESS, known)
         except OSError as error:  # figures are not worth a run
             logger.warning("Cannot write metrics: %s", error)
         if self._board is not None:
@@ -110,6 +113,27 @@ class Meter:
             for name, value in flat.items():
                 if isinstance(value, (int, float)) and name not in ("step", "steps"):
                     self._board.add_scalar(name, value, entry["step"])
+
+
+@contextlib.contextmanager
+def state(run: str) -> Iterator[None]:
+    """Say in progress.json how the block ended: workers cannot know."""
+    try:
+        yield
+    except BaseException:
+        _write_state(run, "stopped")
+        raise
+    _write_state(run, "finished")
+
+
+def _write_state(run: str, ended: str) -> None:
+    try:
+        known = json.loads(storage.read_bytes(storage.join(run, _PROGRESS)))
+        folder.write_json(run, _PROGRESS, {**known, "state": ended, "updated": time.time()})
+    except FileNotFoundError:  # no worker came as far as its first step
+        return
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("Cannot write %s: %s", _PROGRESS, error)
 
 
 def line(figures: dict[str, Any]) -> str:

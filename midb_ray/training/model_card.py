@@ -16,9 +16,9 @@ A model that rewrites instruction pairs, trained with midb_ray {version}.
 
 - Start: {start}
 - Data: {train_examples:,} training and {validation_examples:,} validation examples in {languages} languages, from
-  {sources}; {left_out} longer than {max_tokens} tokens ({overlong}). The licences of the revisions and of the start model
-  also bind this model.
-- Selection: {selected} of each language with the largest edit distance
+  {sources}; {dropped:,} more were longer than {max_tokens} tokens, {cut:,} were cut to them. The licences of the revisions and
+  of the start model also bind this model.
+- Selection: {selected} of each language with the largest edit distance, seed {selection_seed}
 - Template: `{template}`; boost with the same
 - Method: {how}
 - Settings: {epochs:g} epochs, {steps:,} steps of {batch}, AdamW {betas}, learning rate {learning_rate:g}

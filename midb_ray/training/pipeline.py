@@ -9,35 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import xxhash
-
 from midb_ray import config
 from midb_ray.engines import models
-from midb_ray.engines import registry as engines
-from midb_ray.engines.settings import EngineSettings
-from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
-from midb_ray.runs import claim, cluster, folder, inputs, storage, stream
-from midb_ray.training import attention, capacity, fit, prepare, rehearsal, tools, training_set, zero
+from midb_ray.runs import claim, cluster, folder, storage, stream
+from midb_ray.training import capacity, fit, identity, metrics, prepare, rehearsal, tools, training_set, zero
 from midb_ray.training.batches import Schedule
 from midb_ray.training.examples import Examples
 from midb_ray.training.export import BOOSTER
+from midb_ray.training.selection_settings import SelectionSettings
 from midb_ray.training.selection_table import table
 from midb_ray.training.settings import TrainSettings
-from midb_ray.training.worker import Outcome, Task
+from midb_ray.training.task import Outcome, Task
 
 logger = logging.getLogger("midb_ray")
 
 SUMMARY = "summary.json"
-# What changes nothing in the booster but its last digits, and what stands in the fingerprint by its content.
-_PLACES = {"output", "address", "accept", "fresh", "dry_run", "log_steps", "tensorboard", "card_rows", "max_failures"}
-_PLACES |= {"workers", "cpus_per_worker", "gpus_per_worker", "micro_tokens", "packing", "gradient_checkpointing"}
-_PLACES |= {"checkpoint", "zero"}
-_CONTENT = {"revisions", "model", "revision", "locales"}
-
-# What made the examples, or where a step begins: it cannot change while a run goes on.
-_DATA = {"revisions", "selection", "seed", "template", "locales", "model", "scratch", "max_tokens", "overlong"}
-_DATA |= {"batch_size", "batch_tokens"}
 
 
 class Trained(NamedTuple):
@@ -62,8 +49,8 @@ def train(settings: TrainSettings, origins: config.Origins) -> Trained:
         logger.info("The booster in %s is finished; nothing to do.", done.booster)
         return done
     try:
-        with claim.Claim(place) as mine, cluster.connected(settings.address, dashboard=True):
-            outcome, facts = _run(settings, locales, place, wanted, mine)
+        with claim.Claim(place) as mine, cluster.connected(settings.address) as own, metrics.state(place):
+            outcome, facts = _run(settings, locales, place, wanted, mine, own)
             _sum_up(place, outcome, facts)
     except OSError as error:
         raise storage.explain(error, place, "use the output folder") from None
@@ -84,7 +71,9 @@ def rehearse(settings: TrainSettings, origins: config.Origins) -> list[str]:
         return map(function, items)
 
     with tempfile.TemporaryDirectory(prefix="midb-rehearsal-") as scratch:
-        _select(settings, locales, storage.join(scratch, prepare.REVISIONS), here)
+        record = _select(settings, locales, storage.join(scratch, prepare.REVISIONS), here)
+        origins = {**origins, **dict.fromkeys(_of_another_set(settings, record), "the training set")}
+        settings = _as_selected(settings, record)
         start = prepare.start_model(scratch, settings, locales)
         found = prepare.make(scratch, settings, locales, start, here)
         examples = Examples(str(Path(scratch) / prepare.EXAMPLES / "train.arrow"))
@@ -94,35 +83,30 @@ def rehearse(settings: TrainSettings, origins: config.Origins) -> list[str]:
         facts = rehearsal.Facts(
             models.load_config(start, settings.revision),
             rehearsal.DataFacts(
-                *(found["train_examples"], found["validation_examples"], found["left_out"]),
+                *(found["train_examples"], found["validation_examples"], found["dropped"], found["cut"]),
                 *(found["train_tokens"], found["train_answer_tokens"], found["longest"], schedule.steps),
                 found["languages"],
             ),
+            capacity.room(settings),
         )
-        selected = table(training_set.load(storage.join(scratch, prepare.REVISIONS)))
-        return [*selected.splitlines(), "", *rehearsal.lines(settings, origins, facts)]
+        return [*table(record).splitlines(), "", *rehearsal.lines(settings, origins, facts)]
 
 
 def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str, Any], bool]:
     """The settings as every process can use them, the languages, the fingerprint, and whether an earlier run goes on."""
     cluster.refuse_lost(settings.output)
-    for key in settings.accept:
-        if key.partition(".")[0] in _DATA:
-            raise UserError(
-                f"--accept {key}: {key} made the examples of the run and cannot change in it; start over with --fresh, or give "
-                "another --output."
-            )
+    identity.refuse_data(settings.accept)
     locales = load_locales(settings.locales)
-    settings = _pinned(settings)
+    settings = identity.pinned(settings)
     tools.check(settings)
     zero.check(settings)
-    wanted = _fingerprint(settings, locales)
+    wanted = identity.fingerprint(settings, locales)
     found = folder.examine(storage.absolute(settings.output), "train", wanted, settings.accept, settings.fresh)
     return settings, locales, wanted, found is not None
 
 
 def _run(
-    settings: TrainSettings, locales: Locales, place: str, wanted: dict[str, Any], mine: claim.Claim
+    settings: TrainSettings, locales: Locales, place: str, wanted: dict[str, Any], mine: claim.Claim, own: bool
 ) -> tuple[Outcome, dict[str, Any]]:
     found = folder.examine(place, "train", wanted, settings.accept, settings.fresh)
     capacity.refuse(settings)
@@ -138,12 +122,14 @@ def _run(
         run = folder.open_run(place, "train", wanted, settings.model_dump(mode="json"), found)
         if not training_set.is_set(revisions):
             _select(settings, locales, revisions, spread)
-    logger.info("%s", table(training_set.load(revisions)))
+    record = training_set.load(revisions)
+    logger.info("%s", table(record))
+    settings = _as_selected(settings, record)
     start = prepare.start_model(place, settings, locales)
     facts = prepare.make(place, settings, locales, start, spread)
     logger.info(
-        "Training on %d examples in %d languages, %d more to validate on; %d were longer than max_tokens.",
-        *(facts["train_examples"], facts["languages"], facts["validation_examples"], facts["left_out"]),
+        "Training on %d examples in %d languages, %d more to validate on; %d longer than max_tokens dropped, %d cut.",
+        *(facts["train_examples"], facts["languages"], facts["validation_examples"], facts["dropped"], facts["cut"]),
     )
     storage.delete(storage.join(place, SUMMARY))
     settings = zero.shared(settings, place)
@@ -152,68 +138,34 @@ def _run(
         run=place,
         nonce=run.nonce,
         session="",  # every fit is one of its own
+        driver=mine.token,
         digest=run.digest,
         digests=tuple(run.digests),
         start=start,
         revision=settings.revision,
-        facts=facts,
+        facts={**facts, "selection_seed": record["seed"]},
     )
-    return fit.fit(settings, task, mine), facts
+    return fit.fit(settings, task, mine, own), facts
 
 
-def _select(settings: TrainSettings, locales: Locales, place: str, spread: stream.Spread) -> None:
-    """The training set at `place`: made, or taken over where the revisions are a finished one."""
+def _select(settings: TrainSettings, locales: Locales, place: str, spread: stream.Spread) -> dict[str, Any]:
+    """The record of the training set at `place`: made, or taken over where the revisions are a finished one."""
     if len(settings.revisions) == 1 and training_set.is_set(settings.revisions[0]):
-        training_set.adopt(settings.revisions[0], settings.selection, place)
-        return
-    training_set.make(
+        return training_set.adopt(settings.revisions[0], settings.selection, place)
+    return training_set.make(
         settings.revisions, settings.selection, settings.seed, locales, place, spread, leave_out=settings.output
     )
 
 
-def _pinned(settings: TrainSettings) -> TrainSettings:
-    """The same settings for workers elsewhere and jobs later: see `engines.registry.pinned`. Raises `UserError` for a start
-    model that could not be used, and for examples that are longer than it can take."""
-    if settings.model is None:
-        positions: int | None = settings.scratch.positions
-    else:
-        start = EngineSettings(model=settings.model, revision=settings.revision)
-        facts = engines.check(start)
-        start = engines.pinned(start, facts)
-        settings = settings.model_copy(update={"model": start.model, "revision": start.revision})
-        form = models.load_config(str(start.model), start.revision)
-        positions = models.context_length(form)
-        if settings.packing:
-            attention.check(form)
-    if positions is not None and settings.max_tokens > positions:
-        raise UserError(
-            f"max_tokens is {settings.max_tokens}, but the model knows only {positions} positions; set max_tokens to at most that."
-        )
-    return settings
+def _as_selected(settings: TrainSettings, record: dict[str, Any]) -> TrainSettings:
+    """The settings with those that made the training set, which may be older than this run."""
+    return settings.model_copy(update={"selection": SelectionSettings.model_validate(record["selection"])})
 
 
-def _fingerprint(settings: TrainSettings, locales: Locales) -> dict[str, Any]:
-    """What the booster depends on, files by their content. Raises `UserError` for files that cannot be read."""
-    pointless = {"scratch"} if settings.model is not None else set()
-    pointless |= {"lora"} if settings.method == "full" else set()
-    left_out = _PLACES | _CONTENT | pointless
-    chosen = {key: value for key, value in config.flat(settings).items() if key.partition(".")[0] not in left_out}
-    model = {} if settings.model is None else models.identity(settings.model, settings.revision)
-    files = inputs.find(settings.revisions, leave_out=settings.output)
-    return {
-        **chosen,
-        "model": model,
-        "locales": locales.fingerprint(),
-        "revisions": {file.name: _content(file.name, file.uri) for file in files},
-    }
-
-
-def _content(name: str, uri: str) -> str:
-    try:
-        content = storage.read_bytes(uri)
-    except OSError as error:
-        raise storage.explain(error, name, "read") from None
-    return f"{len(content)}:{xxhash.xxh3_128_hexdigest(content)}"
+def _of_another_set(settings: TrainSettings, record: dict[str, Any]) -> list[str]:
+    """Keys of the settings that an older training set has decided otherwise."""
+    now = settings.selection.model_dump(mode="json")
+    return [f"selection.{key}" for key, value in record["selection"].items() if now.get(key) != value]
 
 
 def _is_finished(place: str) -> bool:

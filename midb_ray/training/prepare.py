@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -69,8 +70,8 @@ def make(place: str, settings: TrainSettings, locales: Locales, start: str, spre
     if (found := _made(target)) is not None:
         return found
     task = Encoding(start, settings.revision, json.dumps(locales.fingerprint(), ensure_ascii=False), settings)
-    facts: dict[str, Any] = {"version": midb_ray.__version__, "left_out": 0, "longest": 0}
-    languages: set[str] = set()
+    facts: dict[str, Any] = {"version": midb_ray.__version__, "dropped": 0, "cut": 0, "longest": 0}
+    kept = {split: Counter[str]() for split in SPLITS}
     for split in SPLITS:
         uri = storage.join(place, REVISIONS, f"{split}.parquet")
         with storage.open_input(uri) as source:
@@ -83,30 +84,46 @@ def make(place: str, settings: TrainSettings, locales: Locales, start: str, spre
         ):
             for table, overlong in spread(functools.partial(encode_part, task), parts):
                 _count(counts, table)
-                languages.update(table.column("language").to_pylist())
-                facts["left_out"] += len(overlong)
-                facts["longest"] = max([facts["longest"], *(tokens for _, tokens in overlong), *_lengths(table)])
+                kept[split].update(table.column("language").to_pylist())
+                facts["cut"] += sum(one.cut for one in overlong)
+                facts["dropped"] += sum(not one.cut for one in overlong)
+                facts["longest"] = max([facts["longest"], *(one.tokens for one in overlong), *_lengths(table)])
                 if overlong and settings.overlong == "refuse":
-                    row, tokens = overlong[0]
                     raise UserError(
-                        f"{row} has {tokens} tokens as an example, more than max_tokens ({settings.max_tokens}); raise that, or "
-                        "set overlong to drop or cut."
+                        f"{overlong[0].row} has {overlong[0].tokens} tokens as an example, more than max_tokens "
+                        f"({settings.max_tokens}); raise that, or set overlong to drop or cut."
                     )
                 writer.write_table(table)
         facts.update({f"{split}_{name}": count for name, count in counts.items()})
     if not facts["train_examples"]:
         raise UserError(
-            f"All {facts['left_out']} examples are longer than max_tokens ({settings.max_tokens}), the longest has "
+            f"All {facts['dropped']} examples are longer than max_tokens ({settings.max_tokens}), the longest has "
             f"{facts['longest']}; raise max_tokens."
         )
+    _refuse_lost(place, kept["train"], settings)
     facts |= {
-        "languages": len(languages),
+        "languages": len(kept["train"] | kept["validation"]),
         "sources": ", ".join(settings.revisions),
         "start": settings.model or "random weights, tokenizer trained on the revisions",
     }
     facts["files"] = _digests(target)
     folder.write_json(target, _FACTS, facts)
     return facts
+
+
+def _refuse_lost(place: str, kept: Counter[str], settings: TrainSettings) -> None:
+    """Raise `UserError` for a language that is too long for too many of its training rows; tell of those that lose all of them."""
+    with storage.open_input(storage.join(place, REVISIONS, "train.parquet")) as source:
+        rows = Counter(pq.read_table(source, columns=["language"]).column("language").to_pylist())
+    few = [name for name in sorted(rows) if kept[name] < min(settings.selection.minimum, rows[name])]
+    advice = f"raise max_tokens ({settings.max_tokens}), set overlong to cut"
+    if few:
+        raise UserError(
+            f"{few[0]} has {rows[few[0]]} training rows, but only {kept[few[0]]} of them can be examples within max_tokens, less "
+            f"than selection.minimum ({settings.selection.minimum}); {advice}, or lower selection.minimum."
+        )
+    if lost := [name for name in sorted(rows) if not kept[name]]:
+        logger.warning("No example is left of %s: all were too long; %s.", ", ".join(lost), advice)
 
 
 def _made(target: str) -> dict[str, Any] | None:

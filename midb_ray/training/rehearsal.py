@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from midb_ray import config
-from midb_ray.training import remedies, sizes
+from midb_ray.training import capacity, remedies, sizes
 from midb_ray.training.settings import TrainSettings
 
 
 class DataFacts(NamedTuple):
-    """The training set: `left_out` are examples over max_tokens; tokens are of one epoch, `longest` of one example;
+    """The training set: `dropped` and `cut` are examples over max_tokens; tokens are of one epoch, `longest` of one example;
     `steps` are all of the run's."""
 
     train_examples: int
     validation_examples: int
-    left_out: int
+    dropped: int
+    cut: int
     train_tokens: int
     answer_tokens: int
     longest: int
@@ -25,13 +26,11 @@ class DataFacts(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known beside the settings. `model` is the transformers config of the model; `most_workers` are those that the
-    cluster can ever hold; `memory` are the bytes that a worker has, on its GPU or, on CPUs, of its machine."""
+    """What is known beside the settings. `model` is the transformers config of the model."""
 
     model: Any = None
     data: DataFacts | None = None
-    most_workers: int | None = None
-    memory: int | None = None
+    room: capacity.Room | None = None
 
 
 def lines(settings: TrainSettings, origins: config.Origins, facts: Facts) -> list[str]:
@@ -108,7 +107,8 @@ def _data(data: DataFacts, settings: TrainSettings) -> list[str]:
         ("languages", f"{data.languages:,}", ""),
         ("training examples", f"{data.train_examples:,}", ""),
         ("validation examples", f"{data.validation_examples:,}", ""),
-        ("over max_tokens", f"{data.left_out:,}", settings.overlong),
+        ("over max_tokens", f"{data.dropped:,}", "dropped"),
+        ("", f"{data.cut:,}", "cut"),
         ("tokens of an epoch", f"{data.train_tokens:,}", ""),
         ("  of answers", f"{data.answer_tokens:,}", f"{100 * data.answer_tokens / max(data.train_tokens, 1):.3g} %"),
         ("longest example", f"{data.longest:,}", "tokens"),
@@ -125,8 +125,13 @@ def _remarks(settings: TrainSettings, facts: Facts) -> list[str]:
         found.append(
             f"batch_size {settings.batch_size} leaves some of {most} workers without an example in every step."
         )
-    if facts.most_workers is not None and settings.workers[0] <= facts.most_workers < most:
-        found.append(f"Of the {most} workers that may be, the cluster can hold {facts.most_workers}.")
+    room = facts.room
+    if room is not None and room.local and room.workers < settings.workers[0]:
+        found.append(
+            f"This machine can hold {room.workers} of the {settings.workers[0]} workers; name their cluster with --address."
+        )
+    elif room is not None and settings.workers[0] <= room.workers < most:
+        found.append(f"Of the {most} workers that may be, the cluster can hold {room.workers}.")
     if facts.data is not None and facts.data.steps <= settings.checkpoint.steps:
         found.append(
             f"checkpoint.steps {settings.checkpoint.steps} is no less than all {facts.data.steps} steps: "
@@ -136,24 +141,18 @@ def _remarks(settings: TrainSettings, facts: Facts) -> list[str]:
 
 
 def _limits(settings: TrainSettings, facts: Facts) -> list[str]:
-    found = []
-    text = facts.model.get_text_config() if facts.model is not None else None
-    positions = getattr(text, "max_position_embeddings", None)
-    if positions is not None and settings.max_tokens > positions:
-        found.append(
-            f"max_tokens is {settings.max_tokens:,}, and the model has {positions:,} positions; lower max_tokens."
-        )
-    if facts.most_workers is not None and settings.workers[0] > facts.most_workers:
-        found.append(
-            f"workers is {settings.workers[0]} at least, and the cluster can hold {facts.most_workers} with cpus_per_worker "
-            f"{settings.cpus_per_worker:g} and gpus_per_worker {settings.gpus_per_worker:g}; lower workers or add nodes."
-        )
-    return found
+    room = facts.room
+    if room is None or room.local or settings.workers[0] <= room.workers:
+        return []
+    return [
+        f"workers is {settings.workers[0]} at least, and the cluster can hold {room.workers} with cpus_per_worker "
+        f"{settings.cpus_per_worker:g} and gpus_per_worker {settings.gpus_per_worker:g}; lower workers or add nodes."
+    ]
 
 
 def _too_large(needed: sizes.Memory, counted: sizes.Parameters, settings: TrainSettings, facts: Facts) -> list[str]:
     """Why the memory does not do, and what to change; on GPUs without a known size, where no common card would do."""
-    limit = facts.memory if facts.memory is not None else _gpu_memory() if settings.device == "cuda" else None
+    limit = None if facts.room is None else facts.room.memory
     known = limit is not None
     if limit is None:
         if settings.device == "cpu":
@@ -173,13 +172,6 @@ def _too_large(needed: sizes.Memory, counted: sizes.Parameters, settings: TrainS
 
 def _smaller(settings: TrainSettings) -> str:
     return "with method lora or a smaller model" if settings.method == "full" else "a smaller model or lower max_tokens"
-
-
-def _gpu_memory() -> int | None:
-    """Bytes of this machine's first GPU."""
-    import torch
-
-    return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else None
 
 
 def _labelled(facts: Facts) -> float:

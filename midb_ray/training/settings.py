@@ -178,7 +178,7 @@ class TrainSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> TrainSettings:
-        if self.micro_tokens < self.max_tokens:
+        if self.packing and self.micro_tokens < self.max_tokens:
             raise ValueError(f"micro_tokens {self.micro_tokens} cannot hold an example of max_tokens {self.max_tokens}")
         if self.zero.stage == 0 and self.dtype == "bfloat16":
             raise ValueError(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from midb_ray.training.batches import Schedule
     from midb_ray.training.metrics import Meter
     from midb_ray.training.steppers import Stepper
-    from midb_ray.training.worker import Task
+    from midb_ray.training.task import Task
 
 
 def process(settings: TrainSettings) -> None:
@@ -56,6 +56,11 @@ def _log_plainly() -> None:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def say_no_more() -> None:
+    """Keep Ray Train from printing an error that the driver tells in one sentence."""
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
 
 
 def start(task: Task) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midb_ray.errors import UserError
+from midb_ray.runs import tensors
 from midb_ray.training.steppers import Stepper
 
 if TYPE_CHECKING:
@@ -40,14 +41,12 @@ class _Piece(NamedTuple):
 
 def write(folder: Path, stepper: Stepper, position: Position) -> None:
     """Write this worker's part of a checkpoint; the first one also writes the position. Raises OSError."""
-    from safetensors.torch import save_file
-
-    tensors = {}
+    found = {}
     for name, start, master, moments in stepper.fragments():
         for kind, tensor in {MASTER: master, **moments}.items():
-            tensors[f"{name}|{kind}|{start}"] = tensor.detach().to("cpu", copy=True)
+            found[f"{name}|{kind}|{start}"] = tensor.detach().to("cpu", copy=True)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / f"state-{stepper.rank:05d}-of-{stepper.workers:05d}.safetensors")
+    tensors.save(found, folder / f"state-{stepper.rank:05d}-of-{stepper.workers:05d}.safetensors")
     if stepper.rank == 0:
         (folder / POSITION).write_text(json.dumps(position._asdict()), encoding="utf-8")
 

@@ -9,14 +9,15 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from midb_ray.errors import UserError
-from midb_ray.runs import folder, storage, transfer
+from midb_ray.runs import claim, folder, storage, transfer
 from midb_ray.training.batches import Schedule
 from midb_ray.training.examples import Examples
 from midb_ray.training.prepare import EXAMPLES, SPLITS
 from midb_ray.training.settings import TrainSettings
+from midb_ray.training.task import Outcome, Task
 from midb_ray.training.world import World
 
 if TYPE_CHECKING:
@@ -27,38 +28,6 @@ logger = logging.getLogger("midb_ray")
 
 REFUSAL = "refusal.json"
 _UNKNOWN = 1e9  # the loss of a checkpoint that was not validated: worse than any; Ray Train cannot read infinity back
-
-
-class Task(NamedTuple):
-    """What a worker has to know: plain values, so that any process can be given it.
-
-    `run` is the run folder, `start` where the model lies that training starts from (a URI, or a hub id with its `revision`);
-    checkpoints with one of `digests` belong to the run, new ones get `digest`. `session` is the driver's, `facts` are for the model
-    card. `checkpoint` is the one to begin with where Ray Train knows none.
-    """
-
-    settings: dict[str, Any]
-    run: str
-    nonce: str
-    session: str
-    digest: str
-    digests: tuple[str, ...]
-    start: str
-    revision: str | None
-    facts: dict[str, Any]
-    checkpoint: str | None = None
-
-
-class Outcome(NamedTuple):
-    """How a worker ended: after `step` of `steps`; `leaving` are the nodes because of which it stopped before the end.
-    `difference` see `export.export`."""
-
-    step: int
-    steps: int
-    leaving: list[str]
-    loss: float | None
-    validation: dict[str, float]
-    difference: float | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +102,7 @@ def _keep(training: Training, step: int, hurry: bool) -> dict[str, float]:
     if meter is not None and mean is not None:
         meter.validated(step, losses, mean, time.monotonic() - began)
         began = time.monotonic()
+    _refuse_other_driver(training)
     position = state.Position(step, training.schedule.offset(step), training.task.digest, losses)
 
     def write(place: Path) -> None:
@@ -153,9 +123,16 @@ def _finish(training: Training, validation: dict[str, float]) -> Outcome:
     if not validation:  # the run had only to be exported again
         validation = loop.validate(stepper, training.held_out, settings)
     loss = training.meter.latest.get("loss") if training.meter is not None else None
+    _refuse_other_driver(training)
     card = model_card.text(settings, {**task.facts, "steps": steps, "workers": stepper.workers}, loss, validation)
     difference = export.export(task.run, stepper, training.examples, settings, *setup.start(task), card)
     return Outcome(steps, steps, [], loss, validation, difference)
+
+
+def _refuse_other_driver(training: Training) -> None:
+    """The first worker, before anything is written: a driver that was silent for too long may have lost the run folder."""
+    if training.world.rank == 0 and training.task.driver:
+        claim.refuse_other(training.task.run, training.task.driver)
 
 
 def ray_worker(task: dict[str, Any]) -> dict[str, Any]:
@@ -178,6 +155,7 @@ def ray_worker(task: dict[str, Any]) -> dict[str, Any]:
         record = {"session": given.session, "sentence": str(error)}
         with contextlib.suppress(OSError):
             folder.write_json(given.run, REFUSAL, record)
+        setup.say_no_more()
         raise
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from midb_ray.runs import transfer
+from midb_ray.runs import storage, transfer
 
 _ASK = 2.0  # seconds between questions whether a node is about to leave
 _PREFIX = "step-"
@@ -67,7 +67,12 @@ class RayWorld:
         import ray.train
 
         with tempfile.TemporaryDirectory(prefix="midb-checkpoint-") as folder:
-            write(Path(folder))
+            try:
+                write(Path(folder))
+            except OSError as error:
+                raise storage.explain(
+                    error, f"{folder} (TMPDIR may name a larger place)", "write a checkpoint to"
+                ) from error
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
     def wants_to_know(self) -> bool:

@@ -124,6 +124,17 @@ def test_a_driver_that_was_taken_for_dead_gives_way(run: str) -> None:
     assert json.loads(storage.read_bytes(record(run)))["token"] == "x"
 
 
+def test_workers_learn_that_another_driver_has_the_folder(run: str) -> None:
+    with Claim(run) as mine:
+        claim.refuse_other(run, mine.token)
+        elsewhere(run, age=0)
+        with pytest.raises(UserError, match="process 7 on far"):
+            claim.refuse_other(run, mine.token)
+        storage.delete(record(run))
+        claim.refuse_other(run, mine.token)
+    claim.refuse_other("s3://absent/run", "x")  # what cannot be read says nothing
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"updated": "never"}', b'{"updated": -1e300}'])
 def test_a_record_that_says_nothing_is_nobodys(run: str, content: bytes) -> None:
     storage.write_bytes(record(run), content)

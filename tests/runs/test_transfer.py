@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_a_folder_elsewhere_is_copied_once(folder: Path, s3: str, cache: Path, w
     assert transfer.local(f"{s3}/to") == place
     assert (place / "empty").read_bytes() == b"marked"
     assert [path.name for path in cache.iterdir()] == [place.name]
+
+
+def test_copies_that_nobody_asked_for_in_a_week_are_deleted(folder: Path, s3: str, cache: Path) -> None:
+    transfer.upload(folder, f"{s3}/to")
+    old, used = cache / "old", cache / "used"
+    before = transfer.local(f"{s3}/to")
+    week = time.time() - 8 * 86400
+    for place in (old, used):
+        place.mkdir()
+    for place in (old, before):
+        os.utime(place, (week, week))
+    assert transfer.local(f"{s3}/to") == before  # now it is in use again
+    storage.write_bytes(f"{s3}/to/config.json", b"[1]")
+    after = transfer.local(f"{s3}/to")
+    assert {path.name for path in cache.iterdir()} == {used.name, before.name, after.name}
 
 
 def test_a_folder_that_changes_is_copied_again(folder: Path, s3: str, cache: Path) -> None:

@@ -194,7 +194,9 @@ def _train_plainly(place: Path, method: str) -> Reference:
     losses, norms = [], []
     for step in range(STEPS):
         warm = 3  # a tenth of the steps
-        share = (step + 1) / warm if step < warm else (1 + math.cos(math.pi * (step + 1 - warm) / (STEPS - warm))) / 2
+        share = (
+            (step + 1) / warm if step < warm else (1 + math.cos(math.pi * (step + 1 - warm) / (STEPS - warm + 1))) / 2
+        )
         for group in optimizer.param_groups:
             group["lr"] = chosen.learning_rate * share
         loss = loss_of(train, schedule.indices(step).tolist())
@@ -225,14 +227,23 @@ def _first_adapters(place: Path, chosen: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="session")
-def grid(place: Path) -> dict[str, dict[str, Any]]:
-    """What every process of the grid found, by its name and number: pair-0, pair-1, alone-0."""
-    log = place / "log"
+def run_grid(place: Path, plan: str) -> dict[str, dict[str, Any]]:
+    """What every process of a plan of the grid found, by its name and number: pair-0, pair-1, alone-0."""
+    log = place / f"{plan}.log"
     with log.open("wb") as output:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         ended = subprocess.run(
-            [sys.executable, processes.__file__, str(place)], env=environment, stdout=output, stderr=output, check=False
+            [sys.executable, processes.__file__, str(place), plan],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            check=False,
         )
     assert ended.returncode == 0, log.read_text()[-5000:]
-    return {name: json.loads((place / f"{name}.json").read_text()) for name in ("pair-0", "pair-1", "alone-0")}
+    names = [f"{role.__name__}-{rank}" for role, rank in processes.PLANS[plan]]
+    return {name: json.loads((place / f"{name}.json").read_text()) for name in names}
+
+
+@pytest.fixture(scope="session")
+def grid(place: Path) -> dict[str, dict[str, Any]]:
+    return run_grid(place, "whole")

@@ -49,10 +49,10 @@ def settings(**changes: Any) -> Any:
 
 def task(folder: Path, chosen: Any, run: str = "run") -> Any:
     """What a worker is told."""
-    from midb_ray.training.worker import Task
+    from midb_ray.training.task import Task
 
     plain = chosen.model_dump(mode="json")
-    return Task(plain, str(folder / run), "", "", "d", ("d",), str(folder / "start"), None, {})
+    return Task(plain, str(folder / run), "", "", "", "d", ("d",), str(folder / "start"), None, {})
 
 
 def schedule_of(examples: Any, chosen: Any) -> Any:
@@ -172,7 +172,23 @@ def alone(folder: Path, rank: int) -> None:
     process.done()
 
 
-def main(folder: Path) -> int:
+def offload(folder: Path, rank: int) -> None:
+    """The two, with optimizer state and then weights too in CPU memory, to a checkpoint and on from that of another stage."""
+    process = Process(folder, "offload", rank, 2)
+    moved = {1: {}, 2: {}, 3: {"offload_parameters": True}}
+    for stage, more in moved.items():
+        chosen = {"stage": stage, "offload_optimizer": True, **more}
+        process.cell(f"offload-{stage}", STEPS, keep=(KEPT, f"offload-{stage}"), export=True, zero=chosen)
+    for stage in moved:
+        chosen = {"stage": OTHER[stage], "offload_optimizer": True}
+        process.cell(f"offload-{stage}-on", STEPS, first=f"offload-{stage}", zero=chosen)
+    process.done()
+
+
+PLANS = {"whole": ((pair, 0), (pair, 1), (alone, 0)), "offload": ((offload, 0), (offload, 1))}
+
+
+def main(folder: Path, plan: str) -> int:
     os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed  # noqa: F401
     import peft  # noqa: F401
@@ -185,7 +201,7 @@ def main(folder: Path) -> int:
     gc.collect()
     gc.freeze()  # or each collection looks at all that was imported
     children = {}
-    for role, rank in ((pair, 0), (pair, 1), (alone, 0)):
+    for role, rank in PLANS[plan]:
         child = os.fork()
         if not child:
             try:
@@ -207,4 +223,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

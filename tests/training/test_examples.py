@@ -61,7 +61,7 @@ def test_an_example_of_exactly_the_most_tokens_is_kept(revisions: pa.Table, enco
     assert encoded(revisions, encoder, longest).table.num_rows == 20
     left = encoded(revisions, encoder, longest - 1)
     out = [place for place, length in enumerate(lengths) if length == longest]
-    assert left.overlong == [(f"f:{place % 10}", longest) for place in out]
+    assert left.overlong == [(f"f:{place % 10}", longest, False) for place in out]
     assert left.table.num_rows == 20 - len(out)
 
 
@@ -69,7 +69,7 @@ def test_a_cut_example_loses_the_end_of_its_answer(revisions: pa.Table, encoder:
     whole = encoded(revisions, encoder).table.to_pylist()
     most = max(len(row["ids"]) for row in whole) - 3
     cut = encoded(revisions, encoder, most, "cut")
-    assert len(cut.overlong) == sum(len(row["ids"]) > most for row in whole) > 0
+    assert sum(one.cut for one in cut.overlong) == len(cut.overlong) == sum(len(row["ids"]) > most for row in whole) > 0
     assert [row["ids"] for row in cut.table.to_pylist()] == [row["ids"][:most] for row in whole]
     ends = [row["ids"][-1] == encoder.end for row in cut.table.to_pylist()]
     assert ends == [len(row["ids"]) <= most for row in whole]
@@ -78,7 +78,7 @@ def test_a_cut_example_loses_the_end_of_its_answer(revisions: pa.Table, encoder:
 def test_an_example_whose_prompt_alone_is_too_long_cannot_be_cut(revisions: pa.Table, encoder: PromptEncoder) -> None:
     shortest = min(encoded(revisions, encoder).table.column("answer").to_pylist())
     cut = encoded(revisions, encoder, shortest, "cut")
-    assert (cut.table.num_rows, len(cut.overlong)) == (0, 20)
+    assert (cut.table.num_rows, [one.cut for one in cut.overlong]) == (0, [False] * 20)
     one = encoded(revisions, encoder, shortest + 1, "cut")
     assert one.table.num_rows > 0
     assert all(len(row["ids"]) - row["answer"] == 1 for row in one.table.to_pylist())  # something is left to learn

@@ -187,23 +187,18 @@ def test_a_booster_that_is_not_what_was_trained_is_not_kept(
     assert (tmp_path / "booster" / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    [
-        "float32",
-        "bfloat16",
-    ],
-)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("learning_rate", [5e-3, 1e-3])
 def test_an_adapter_that_was_lost_in_merging_is_noticed(
-    begin: Begin, examples: Any, place: Path, tmp_path: Path, dtype: str
+    begin: Begin, examples: Any, place: Path, tmp_path: Path, dtype: str, learning_rate: float
 ) -> None:
     def forget(found: dict[str, torch.Tensor]) -> None:
         for name, each in found.items():
             if "lora_B" in name:
                 each.zero_()
 
-    changes = {"method": "lora", "dtype": dtype, "zero": {"stage": 1}, "learning_rate": 0.005}
-    with pytest.raises(UserError, match="gives other answers than the trained model"):
+    changes = {"method": "lora", "dtype": dtype, "zero": {"stage": 1}, "learning_rate": learning_rate}
+    with pytest.raises(UserError, match="Merging has lost what the adapters learnt"):
         tampered(begin, examples, place, forget, **changes).export(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -20,7 +20,8 @@ from midb_ray.training.batches import Schedule
 from midb_ray.training.examples import Examples
 from midb_ray.training.settings import TrainSettings
 from midb_ray.training.steppers import PlainStepper
-from midb_ray.training.worker import Task, run
+from midb_ray.training.task import Task
+from midb_ray.training.worker import run
 from midb_ray.training.world import OneProcess
 
 from .making import SMALL, write_revisions
@@ -121,7 +122,9 @@ def undisturbed(job: Job, folder: Path) -> dict[str, float]:
     for name in ("examples", "start", "nonce"):
         source = job.output / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    task = Task(record["settings"], str(folder), record["nonce"], "s", "d", ("d",), str(folder / "start"), None, FACTS)
+    task = Task(
+        record["settings"], str(folder), record["nonce"], "", "s", "d", ("d",), str(folder / "start"), None, FACTS
+    )
     return run(task, OneProcess(), PlainStepper).validation
 
 
@@ -130,7 +133,9 @@ FACTS = {
     "start": "s",
     "sources": "r",
     "languages": 1,
-    "left_out": 0,
+    "dropped": 0,
+    "cut": 0,
+    "selection_seed": 0,
     "train_examples": 1,
     "validation_examples": 1,
 }

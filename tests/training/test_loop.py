@@ -64,7 +64,7 @@ def test_a_step_tells_what_it_took(begin: Begin, examples: Any) -> None:
     assert first.answer_tokens == first.tokens - sum(examples.answers[chosen])
     assert first.learning_rate == pytest.approx(1e-2 / 3)
     assert last.examples == 1
-    assert last.learning_rate == pytest.approx(0, abs=1e-12)
+    assert 0 < last.learning_rate < 1e-2 / 100
 
 
 def test_a_batch_in_tokens_takes_the_examples_of_the_schedule(begin: Begin, examples: Any) -> None:
@@ -206,11 +206,12 @@ def test_the_learning_rate_rises_and_falls_as_the_schedule_says() -> None:
 
     cosine = rates(final_learning_rate=0.1)
     assert cosine[:10] == pytest.approx([0.001 * step for step in range(1, 11)])
-    assert cosine[54] == pytest.approx(0.001 + 0.009 * 0.5)  # half way down
-    assert cosine[-1] == pytest.approx(0.001)
+    assert sum(cosine[54:56]) / 2 == pytest.approx(0.001 + 0.009 * 0.5)  # half way down
+    assert 0.001 < cosine[-1] < 0.001 + 1e-5
     assert sorted(cosine[9:], reverse=True) == cosine[9:]
     linear = rates(schedule="linear")
-    assert linear[9:] == pytest.approx([0.01 * (100 - step) / 90 for step in range(10, 101)])
+    assert linear[9:] == pytest.approx([0.01 * (101 - step) / 91 for step in range(10, 101)])
+    assert linear[-1] > 0  # no step is for nothing
     assert rates(schedule="constant")[9:] == [0.01] * 91
     assert rates(schedule="constant", warmup=0) == [0.01] * 100
     assert loop.rate(1, 1, settings(learning_rate=0.01)) == 0.01

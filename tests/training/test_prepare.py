@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,8 @@ def test_the_training_set_becomes_examples_in_its_order(place: str) -> None:
         assert train.ids(index).tolist() == [*encoder.prompt(prompt), *encoder.answer(answer)]
     assert facts == {
         "version": midb_ray.__version__,
-        "left_out": 0,
+        "dropped": 0,
+        "cut": 0,
         "longest": int(max(*train.lengths, *held_out.lengths)),
         "train_examples": 10,
         "train_tokens": int(train.lengths.sum()),
@@ -150,10 +151,40 @@ def test_examples_that_were_not_finished_are_made_again(place: str, left: str | 
 def test_what_is_too_long_is_left_out_and_counted(place: str, tmp_path: Path) -> None:
     longest = make(write(str(tmp_path / "whole")), settings())["longest"]
     facts = make(place, settings(max_tokens=longest - 1))
-    assert facts["left_out"] > 0
-    assert facts["train_examples"] + facts["validation_examples"] + facts["left_out"] == 12
+    assert facts["dropped"] > 0 == facts["cut"]
+    assert facts["train_examples"] + facts["validation_examples"] + facts["dropped"] == 12
     assert facts["longest"] == longest  # that of the one that was left out
     assert Examples(f"{place}/examples/train.arrow").lengths.max() < longest
+
+
+@pytest.fixture
+def lengthy(tmp_path: Path) -> tuple[str, int]:
+    """A training set of 10 German revisions and 3 long French ones, and a max_tokens that leaves out all of the latter."""
+    german, french = table(10), [revision_row(50 + place, "fr", response="long " * 300) for place in range(3)]
+    rows = pa.concat_tables([german, pa.Table.from_pylist(french, schema=REVISION_SCHEMA)])
+    place = str(tmp_path / "lengthy")
+    for name, part in (("train", rows), ("validation", table(2))):
+        with storage.open_output(f"{place}/revisions/{name}.parquet") as sink:
+            pq.write_table(part, sink, row_group_size=4)
+    return place, 600
+
+
+def test_a_language_that_is_too_long_for_its_minimum_is_refused(lengthy: tuple[str, int]) -> None:
+    place, most = lengthy
+    told = (
+        r"^fr has 3 training rows, but only 0 of them can be examples within max_tokens, less than selection\.minimum "
+    )
+    with pytest.raises(UserError, match=told):
+        make(place, settings(max_tokens=most))
+    make(place, settings(max_tokens=most, overlong="cut"))
+
+
+def test_a_language_that_is_lost_is_told(lengthy: tuple[str, int], listen: Callable[[object], list[str]]) -> None:
+    heard = listen(prepare)
+    place, most = lengthy
+    facts = make(place, settings(max_tokens=most, selection={"minimum": 0}))
+    assert facts["languages"] == 1
+    assert heard == [f"No example is left of fr: all were too long; raise max_tokens ({most}), set overlong to cut."]
 
 
 def test_what_is_too_long_can_be_cut_and_is_counted(place: str, tmp_path: Path) -> None:
@@ -161,7 +192,7 @@ def test_what_is_too_long_can_be_cut_and_is_counted(place: str, tmp_path: Path) 
     longest = int(Examples(f"{tmp_path}/whole/examples/train.arrow").lengths.max())
     facts = make(place, settings(max_tokens=longest - 1, overlong="cut"))
     assert facts["train_examples"] == 10
-    assert facts["left_out"] > 0
+    assert facts["cut"] > 0 == facts["dropped"]
     assert Examples(f"{place}/examples/train.arrow").lengths.max() == longest - 1
 
 
@@ -170,7 +201,7 @@ def test_what_is_too_long_can_be_refused(place: str, tmp_path: Path) -> None:
     told = rf"^f:\d has {longest} tokens as an example, more than max_tokens \({longest - 1}\); raise that, or set overlong "
     with pytest.raises(UserError, match=told):
         make(place, settings(max_tokens=longest - 1, overlong="refuse"))
-    assert make(place, settings(max_tokens=longest))["left_out"] == 0  # nothing of the refused ones is taken for whole
+    assert make(place, settings(max_tokens=longest))["dropped"] == 0  # nothing of the refused ones is taken for whole
 
 
 def test_nothing_left_is_one_sentence(place: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from midb_ray import config
 from midb_ray.training import rehearsal, remedies, sizes
+from midb_ray.training.capacity import Room
 from midb_ray.training.rehearsal import DataFacts, Facts
 from midb_ray.training.settings import TrainSettings
 from tests.training.making import llama_8b
@@ -15,7 +16,8 @@ from tests.training.making import llama_8b
 DATA = DataFacts(
     train_examples=1000,
     validation_examples=50,
-    left_out=3,
+    dropped=3,
+    cut=4,
     train_tokens=400_000,
     answer_tokens=100_000,
     longest=2048,
@@ -82,7 +84,7 @@ def test_the_training_set_and_its_steps_are_printed(tmp_path: Path) -> None:
     text = printed(tmp_path, Facts(data=DATA), "model: m\nepochs: 3\n")
     assert row(text, "training examples") == ["1,000"]
     assert row(text, "validation examples") == ["50"]
-    assert row(text, "over max_tokens") == ["3", "drop"]
+    assert row(text, "over max_tokens") == ["3", "dropped"]
     assert row(text, "of answers") == ["100,000", "25", "%"]
     assert row(text, "steps of an epoch") == ["100"]
     assert row(text, "steps in all") == ["300", "3", "epochs"]
@@ -125,19 +127,20 @@ def test_defaults_are_never_told_to_be_ignored(tmp_path: Path) -> None:
     assert rehearsal.ignored(*load(tmp_path, text)) == []
 
 
-def test_examples_longer_than_the_models_positions_would_not_fit(tmp_path: Path) -> None:
-    text = printed(tmp_path, Facts(llama_8b(max_position_embeddings=2048)), "model: m\nmethod: lora\n")
-    assert "would not fit\n  max_tokens is 4,096, and the model has 2,048 positions; lower max_tokens." in text
-
-
 def test_more_workers_than_the_cluster_can_ever_hold_would_not_fit(tmp_path: Path) -> None:
-    text = printed(tmp_path, Facts(most_workers=4), "workers: 8\ncpus_per_worker: 2\n")
+    text = printed(tmp_path, Facts(room=Room(4, None, False)), "workers: 8\ncpus_per_worker: 2\n")
     assert "workers is 8 at least, and the cluster can hold 4 with cpus_per_worker 2 and gpus_per_worker 1;" in text
 
 
 def test_fewer_workers_than_wanted_at_most_are_a_remark(tmp_path: Path) -> None:
-    text = printed(tmp_path, Facts(most_workers=4), "workers: [2, 8]\n")
+    text = printed(tmp_path, Facts(room=Room(4, None, False)), "workers: [2, 8]\n")
     assert "Of the 8 workers that may be, the cluster can hold 4." in text
+    assert "would not fit" not in text
+
+
+def test_a_machine_that_is_too_small_is_a_remark(tmp_path: Path) -> None:
+    text = printed(tmp_path, Facts(room=Room(0, None, True)), "workers: 8\n")
+    assert "This machine can hold 0 of the 8 workers; name their cluster with --address." in text
     assert "would not fit" not in text
 
 
@@ -147,7 +150,9 @@ def test_a_run_without_a_checkpoint_before_its_end_is_a_remark(tmp_path: Path) -
 
 
 def test_too_little_memory_comes_with_what_to_change(tmp_path: Path) -> None:
-    text = printed(tmp_path, Facts(llama_8b(), memory=remedies.card_bytes(24)), "model: m\nmethod: lora\nworkers: 4\n")
+    text = printed(
+        tmp_path, Facts(llama_8b(), room=Room(4, remedies.card_bytes(24), True)), "model: m\nmethod: lora\nworkers: 4\n"
+    )
     told = text[text.index("would not fit") :]
     assert "A GPU needs 6" in told
     assert "and there are 23.52 GiB." in told
@@ -189,7 +194,7 @@ def test_more_workers_are_advised_where_they_do(tmp_path: Path) -> None:
 def test_a_model_that_no_setting_brings_down_is_told_so(tmp_path: Path) -> None:
     text = printed(
         tmp_path,
-        Facts(llama_8b(), memory=4 * GIB),
+        Facts(llama_8b(), room=Room(1, 4 * GIB, True)),
         "model: m\nmethod: full\nzero: {offload_optimizer: true, offload_parameters: true}\n",
     )
     assert "No setting of memory is enough; train with method lora or a smaller model." in text
@@ -197,7 +202,7 @@ def test_a_model_that_no_setting_brings_down_is_told_so(tmp_path: Path) -> None:
 
 def test_all_is_well_is_said_only_when_it_was_looked_at(tmp_path: Path) -> None:
     assert "Nothing was found that would not fit." in printed(
-        tmp_path, Facts(llama_8b(), DATA, most_workers=8), "model: m\nmethod: lora\nworkers: 8\n"
+        tmp_path, Facts(llama_8b(), DATA, Room(8, None, False)), "model: m\nmethod: lora\nworkers: 8\n"
     )
     assert "Nothing was found" not in printed(tmp_path, Facts(), "model: m\n")
 

@@ -14,6 +14,7 @@ from midb_ray.errors import UserError
 from midb_ray.training import loop, state, worker
 from midb_ray.training.export import BOOSTER
 from midb_ray.training.steppers import PlainStepper
+from midb_ray.training.task import Task
 from midb_ray.training.world import OneProcess
 from tests.training.conftest import Reference
 from tests.training.grid import settings, task
@@ -27,7 +28,9 @@ FACTS = {
     "validation_examples": 6,
     "languages": 2,
     "sources": "experts.jsonl",
-    "left_out": 0,
+    "dropped": 0,
+    "cut": 0,
+    "selection_seed": 0,
 }
 
 
@@ -86,14 +89,14 @@ def test_one_process_has_no_others() -> None:
 
 
 @pytest.fixture
-def job(place: Path, tmp_path: Path) -> Callable[..., worker.Task]:
+def job(place: Path, tmp_path: Path) -> Callable[..., Task]:
     """`job(settings)`: what the worker of a run folder with the examples is told."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "examples").symlink_to(place / "run" / "examples")
     (tmp_path / "run" / "nonce").write_text("abc")
     (tmp_path / "kept").mkdir()
 
-    def make(chosen: Any) -> worker.Task:
+    def make(chosen: Any) -> Task:
         return task(place, chosen)._replace(run=str(tmp_path / "run"), nonce="abc", facts=FACTS)
 
     return make
@@ -104,7 +107,7 @@ def lines(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_run_ends_with_a_booster_and_what_it_told(
-    job: Callable[..., worker.Task], reference: Callable[[str], Reference], tmp_path: Path
+    job: Callable[..., Task], reference: Callable[[str], Reference], tmp_path: Path
 ) -> None:
     chosen = settings(checkpoint={"steps": 8}, log_steps=1)
     outcome = worker.run(job(chosen), OneProcess(tmp_path / "kept"), PlainStepper)
@@ -135,7 +138,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_run_that_is_killed_goes_on_from_its_checkpoint_and_sees_every_example_once(
-    job: Callable[..., worker.Task],
+    job: Callable[..., Task],
     reference: Callable[[str], Reference],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -169,26 +172,36 @@ def test_a_run_that_is_killed_goes_on_from_its_checkpoint_and_sees_every_example
 
 
 def test_a_run_that_died_in_its_export_is_only_exported_again(
-    job: Callable[..., worker.Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     given = job(settings(epochs=0.3))
     first = worker.run(given, OneProcess(tmp_path / "kept"), PlainStepper)
     monkeypatch.setattr(loop, "run_step", lambda *_: pytest.fail("trained again"))
     again = worker.run(given, OneProcess(tmp_path / "kept"), PlainStepper)
     assert again.validation == first.validation
-    assert (again.step, again.loss) == (first.step, None)
+    assert (again.step, again.loss) == (first.step, first.loss)  # the loss is that of metrics.jsonl
     assert again.difference == first.difference
 
 
-def test_a_folder_that_is_not_the_drivers_is_refused(job: Callable[..., worker.Task], tmp_path: Path) -> None:
+def test_a_folder_that_is_not_the_drivers_is_refused(job: Callable[..., Task], tmp_path: Path) -> None:
     (tmp_path / "run" / "nonce").write_text("another")
     with pytest.raises(UserError, match="is not shared storage"):
         worker.run(job(settings()), OneProcess(), PlainStepper)
 
 
+def test_a_folder_that_another_driver_has_taken_over_is_left_alone(job: Callable[..., Task], tmp_path: Path) -> None:
+    (tmp_path / "run" / "driver.json").write_text('{"token": "theirs", "process": 7, "host": "far"}')
+    given = job(settings(checkpoint={"steps": 3}))
+    with pytest.raises(UserError, match=r"Another job \(process 7 on far\) is writing"):
+        worker.run(given._replace(driver="ours"), OneProcess(tmp_path / "kept"), PlainStepper)
+    assert kept(tmp_path / "kept") == []
+    (tmp_path / "run" / "driver.json").unlink()  # nobody has it: the driver's heart writes it again
+    worker.run(given._replace(driver="ours"), OneProcess(tmp_path / "kept"), PlainStepper)
+
+
 @pytest.mark.parametrize("step", [5, 6])
 def test_a_gradient_that_is_no_number_keeps_the_last_good_checkpoint(
-    job: Callable[..., worker.Task], tmp_path: Path, step: int
+    job: Callable[..., Task], tmp_path: Path, step: int
 ) -> None:
     """There are checkpoints after steps 2, 4 and 6. The step's loss is a number still, the weights after it are none."""
 

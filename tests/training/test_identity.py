@@ -11,7 +11,7 @@ import pytest
 from midb_ray import cli
 from midb_ray.errors import UserError
 from midb_ray.locales import load_locales
-from midb_ray.training import model, pipeline
+from midb_ray.training import identity, model
 from midb_ray.training.settings import ScratchSettings, TrainSettings
 
 from .making import SMALL, write_revisions
@@ -30,7 +30,7 @@ def refused(capsys: Capture, revisions: Path, output: str | Path, *more: str) ->
 def made_of(*revisions: str, **changes: object) -> dict[str, object]:
     """What a job's booster is made of."""
     settings = TrainSettings.model_validate({"revisions": revisions, "output": "o", **changes})
-    return pipeline._fingerprint(settings, load_locales(settings.locales))
+    return identity.fingerprint(settings, load_locales(settings.locales))
 
 
 @pytest.mark.parametrize("output", ["hf://user/run", "ftp://host/run"])
@@ -107,9 +107,9 @@ def test_a_relative_start_model_is_pinned_to_its_absolute_path(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     given = {"revisions": ["r"], "output": "o", "model": "start", "max_tokens": 128}
     settings = TrainSettings.model_validate(given)
-    assert pipeline._pinned(settings).model == str(tmp_path / "start")
+    assert identity.pinned(settings).model == str(tmp_path / "start")
     with pytest.raises(UserError, match="the model knows only 128 positions"):
-        pipeline._pinned(settings.model_copy(update={"max_tokens": 129}))
+        identity.pinned(settings.model_copy(update={"max_tokens": 129}))
     shutil.rmtree(tmp_path / "start")
     with pytest.raises(UserError, match="start"):
-        pipeline._pinned(settings.model_copy(update={"model": "./start"}))
+        identity.pinned(settings.model_copy(update={"model": "./start"}))
