@@ -29,7 +29,9 @@ def read(run: Path) -> dict[str, Points]:
         for language, loss in entry.get("validation", {}).items():
             found.setdefault(language, []).append((int(entry["step"]), float(loss)))
     if not found:
-        raise SystemExit(f"{run} has no validation losses; expected the run folder of a training with a validation set.")
+        raise SystemExit(
+            f"{run} has no validation losses; expected the run folder of a training with a validation set."
+        )
     return dict(sorted(found.items()))
 
 
