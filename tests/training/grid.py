@@ -180,7 +180,7 @@ def offload(folder: Path, rank: int) -> None:
         chosen = {"stage": stage, "offload_optimizer": True, **more}
         process.cell(f"offload-{stage}", STEPS, keep=(KEPT, f"offload-{stage}"), export=True, zero=chosen)
     for stage in moved:
-        chosen = {"stage": OTHER[stage], "offload_optimizer": True}
+        chosen = {"stage": stage % 3 + 1, "offload_optimizer": True}
         process.cell(f"offload-{stage}-on", STEPS, first=f"offload-{stage}", zero=chosen)
     process.done()
 
