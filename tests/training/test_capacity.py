@@ -99,3 +99,17 @@ def test_a_real_cluster_says_what_it_has() -> None:
         capacity.refuse(workers(5))
     with pytest.raises(UserError, match="workers is 3, each with 1 CPU and 1 GPU, but the cluster can hold 2 of them"):
         capacity.refuse(workers(3, gpus=1))
+
+
+def test_the_room_on_this_machine_is_known_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    found = capacity.room(workers(2, cpus=1))
+    assert found.local
+    assert found.workers >= 4  # a local cluster has at least so many logical CPUs
+    assert found.memory is not None
+    assert capacity.room(workers(4, cpus=1)).memory == pytest.approx(found.memory / 2, rel=0.01)
+
+
+def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"^Cannot reach a Ray cluster at '127\.0\.0\.1:1'"):
+        capacity.room(workers(2).model_copy(update={"address": "127.0.0.1:1"}))

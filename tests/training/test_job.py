@@ -10,6 +10,9 @@ import pytest
 
 from midb_ray import cli
 from midb_ray.boosting import card_record
+from midb_ray.locales import load_locales
+from midb_ray.training import training_set
+from midb_ray.training.selection_settings import SelectionSettings
 
 from .making import SMALL, write_revisions, write_start_model
 
@@ -173,3 +176,15 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_checkpoints_before
     assert list((output / "checkpoints").glob("checkpoint_*/state-*.safetensors"))
     assert not (output / "booster").exists()
     assert not (output / "refusal.json").exists()
+
+
+def test_an_older_training_set_is_told_with_the_settings_that_made_it(tmp_path: Path, capsys: Capture) -> None:
+    revisions = write_revisions(tmp_path / "revisions.jsonl")
+    chosen = SelectionSettings(share=0.5, validation=0.25)
+    training_set.make((str(revisions),), chosen, 4, load_locales(), str(tmp_path / "set"), map)
+    given = ["--revisions", str(tmp_path / "set"), "--output", str(tmp_path / "run"), *SMALL[:-2], "--dry-run"]
+    assert cli.train(given) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  selection.")]
+    found = {key: (value, " ".join(origin)) for key, value, *origin in rows}
+    assert found["selection.share"] == ("0.5", "the training set")
+    assert found["selection.temperature"] == ("1", "default")

@@ -201,3 +201,20 @@ def test_the_real_clock_runs(tmp_path: Path) -> None:
     meter.add(1, step(3.0))
     assert meter.latest["seconds"] > 0
     assert lines(tmp_path)[0]["time"] >= before
+
+
+def test_the_driver_says_how_it_ended(tmp_path: Path) -> None:
+    def state() -> str:
+        return str(json.loads((tmp_path / "progress.json").read_text())["state"])
+
+    with metrics.state(str(tmp_path)):
+        pass
+    assert not (tmp_path / "progress.json").exists()  # nothing was begun
+    meter = Meter(str(tmp_path), steps=3, first=0, every=1, work=Work(1, 1), peak=None)
+    meter.add(1, step(3.0))
+    with pytest.raises(KeyboardInterrupt), metrics.state(str(tmp_path)):
+        raise KeyboardInterrupt
+    assert state() == "stopped"
+    with metrics.state(str(tmp_path)):
+        pass
+    assert state() == "finished"
