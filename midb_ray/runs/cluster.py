@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ B = TypeVar("B")
 _WAITING = 64  # tasks under way at most, so that neither tasks nor results pile up
 _PATIENCE = 10.0  # seconds for a head node to answer
 _COPY = "/runtime_resources/working_dir_files/"  # where Ray unpacks the working folder of a submitted job
+_NOTES = b"midb_ray"
 _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for a slot
 
 
@@ -40,6 +42,8 @@ def connected(address: str | None) -> Iterator[bool]:
     if ray.is_initialized():  # somebody's own session, in a notebook or a test: used and left open
         yield False
         return
+    if not sys.stderr.isatty():
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     target = target_of(address)
     variables = memory.environment()
     if target == "local":
@@ -80,6 +84,25 @@ def _probe(target: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"Cannot reach a Ray cluster at {target!r}: {error}.") from None
+
+
+def note(key: str, text: str | None) -> None:
+    """Keep a word for other processes of the cluster until it is taken back with None: in Ray's own store, so that it can also be
+    said that storage is full."""
+    from ray.experimental import internal_kv
+
+    if text is None:
+        internal_kv._internal_kv_del(key, namespace=_NOTES)
+    else:
+        internal_kv._internal_kv_put(key, text.encode(), overwrite=True, namespace=_NOTES)
+
+
+def noted(key: str) -> str | None:
+    """What `note` keeps."""
+    from ray.experimental import internal_kv
+
+    found: bytes | None = internal_kv._internal_kv_get(key, namespace=_NOTES)
+    return None if found is None else found.decode()
 
 
 def refuse_lost(output: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Collection
 from typing import Any
 
 import xxhash
@@ -42,14 +43,21 @@ def refuse_unknown(accept: tuple[str, ...], known: set[str]) -> None:
             raise UserError(f"--accept {key}: no output depends on a setting of this name; {hint}")
 
 
-def refuse_changed(uri: str, before: Fingerprint, now: Fingerprint, accept: tuple[str, ...]) -> None:
-    """Raise `UserError` that shows how the run at `uri` differs in settings that `accept` does not name."""
+def refuse_changed(
+    uri: str, before: Fingerprint, now: Fingerprint, accept: tuple[str, ...], fixed: Collection[str] = PLANNING
+) -> None:
+    """Raise `UserError` that shows how the run at `uri` differs in settings that `accept` does not name. Those that are `fixed`,
+    by their first word, cannot be accepted."""
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     refused = [key for key in changed if key not in accept]
     if refused:
         shown = "; ".join(f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}" for key in refused)
         accepting = " ".join(f"--accept {key}" for key in refused)
-        advice = _ANEW if set(refused) & set(PLANNING) else f"go on knowingly with {accepting}, {_ANEW}"
+        advice = (
+            _ANEW
+            if any(key.partition(".")[0] in fixed for key in refused)
+            else f"go on knowingly with {accepting}, {_ANEW}"
+        )
         raise UserError(f"The output {uri} was made with other settings: {shown}; {advice}")
 
 

@@ -14,6 +14,7 @@ import datetime
 import json
 import platform
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 import midb_ray
 from midb_ray.errors import UserError
 from midb_ray.runs import claim, storage
-from midb_ray.runs.fingerprint import Fingerprint, complete, digest_of, refuse_changed, refuse_unknown
+from midb_ray.runs.fingerprint import PLANNING, Fingerprint, complete, digest_of, refuse_changed, refuse_unknown
 
 PLAN = "plan.parquet"
 _RUN = "run.json"
@@ -35,7 +36,6 @@ _OURS = (
     "summary.json",
     "nonce",
     "report.html",
-    "refusal.json",
     "deepspeed.json",
 )
 _FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
@@ -56,9 +56,15 @@ class RunFolder:
 
 
 def examine(
-    uri: str, job: str, fingerprint: Fingerprint, accept: tuple[str, ...] = (), fresh: bool = False
+    uri: str,
+    job: str,
+    fingerprint: Fingerprint,
+    accept: tuple[str, ...] = (),
+    fresh: bool = False,
+    fixed: Collection[str] = PLANNING,
 ) -> dict[str, Any] | None:
-    """What run.json says of the run that would go on at `uri`; None if one would begin. Writes nothing.
+    """What run.json says of the run that would go on at `uri`; None if one would begin. Writes nothing. Settings that are `fixed`
+    cannot change in a run.
 
     Raises `UserError` if the folder belongs to something else, to another job, or to a run with another fingerprint (the
     difference is shown) that `accept` does not cover, and for keys in `accept` that no fingerprint has.
@@ -74,13 +80,13 @@ def examine(
             _refuse_strangers(uri, fresh)
         elif found["job"] != job:
             raise UserError(f"The output {uri} belongs to a {found['job']} run; give this {job} run another --output.")
-        goes_on = found is not None and not fresh and _has_begun(uri)
+        goes_on = found is not None and not fresh and _has_begun(uri, found["fingerprint"] == fingerprint)
     except OSError as error:
         raise storage.explain(error, uri, "use the output folder") from None
     before = found["fingerprint"] if found else {}
     refuse_unknown(accept, {*before, *fingerprint})
     if goes_on:
-        refuse_changed(uri, before, fingerprint, accept)
+        refuse_changed(uri, before, fingerprint, accept, fixed)
     return found if goes_on else None
 
 
@@ -141,15 +147,23 @@ def _read(uri: str, fresh: bool) -> dict[str, Any] | None:
             return None
         raise UserError(f"{path} is not valid JSON; give another --output, or start over with --fresh.") from None
     if not is_run(content):
-        raise UserError(f"{path} is no run file of midb_ray; give another --output.")
+        ours = storage.info(storage.join(uri, "nonce")) is not None
+        if ours and fresh:
+            return None
+        advice = " or start over with --fresh" if ours else ""
+        raise UserError(f"{path} is no run file of midb_ray; give another --output{advice}.")
     found: dict[str, Any] = content
     return found
 
 
-def _has_begun(uri: str) -> bool:
-    """Whether anything was planned or done; if not, the run may begin anew with whatever settings."""
-    begun = any(storage.is_folder(storage.join(uri, name)) for name in ("pairs", "revisions"))
-    return begun or storage.info(storage.join(uri, PLAN)) is not None
+def _has_begun(uri: str, unchanged: bool) -> bool:
+    """Whether anything was planned or done; if not, the run may begin anew with whatever settings. A training set alone can be used
+    while nothing has changed, and binds nobody."""
+    if storage.is_folder(storage.join(uri, "pairs")) or (
+        unchanged and storage.is_folder(storage.join(uri, "revisions"))
+    ):
+        return True
+    return any(storage.info(storage.join(uri, name)) is not None for name in (PLAN, "examples/facts.json"))
 
 
 def _refuse_strangers(uri: str, fresh: bool) -> None:

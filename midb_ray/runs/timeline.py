@@ -28,9 +28,11 @@ class Timeline:
         self._due = 0.0
 
     def rewind(self, step: int) -> list[dict[str, Any]]:
-        """Drop what is there of steps after `step`: they are done again. Returns the lines that stay."""
+        """Drop what is there of steps after `step`: they are done again. Returns the lines that stay. Raises
+        OSError."""
         kept, entries = [], []
-        for line in _read(self._uri):
+        lines = _read(self._uri)
+        for line in lines:
             try:
                 before = json.loads(line)
                 if before["step"] <= step:
@@ -38,7 +40,8 @@ class Timeline:
                     entries.append(before)
             except (ValueError, KeyError, TypeError):  # a line that a killed process did not finish
                 continue
-        storage.write_bytes(self._uri, "".join(kept).encode())
+        if not lines or len(kept) < len(lines):
+            storage.write_bytes(self._uri, "".join(kept).encode())
         self._before = kept
         return entries
 

@@ -12,7 +12,7 @@ from midb_ray.runs import claim, cluster, storage
 from midb_ray.training import capacity, checkpoints
 from midb_ray.training.settings import TrainSettings
 from midb_ray.training.task import Outcome, Task
-from midb_ray.training.worker import REFUSAL, ray_worker
+from midb_ray.training.worker import ray_worker
 
 logger = logging.getLogger("midb_ray")
 
@@ -34,7 +34,7 @@ def fit(settings: TrainSettings, task: Task, mine: claim.Claim, own: bool) -> Ou
         try:
             returned = _fit(settings, task, own)
         finally:
-            storage.delete(storage.join(task.run, REFUSAL))
+            cluster.note(task.session, None)
         mine.check()
         if "refused" in returned:
             raise UserError(returned["refused"])

@@ -23,14 +23,14 @@ _PLACES |= {"checkpoint", "zero"}
 _CONTENT = {"revisions", "model", "revision", "locales"}
 
 # What made the examples, or where a step begins: it cannot change while a run goes on.
-_DATA = {"revisions", "selection", "seed", "template", "locales", "model", "scratch", "max_tokens", "overlong"}
-_DATA |= {"batch_size", "batch_tokens"}
+DATA = {"revisions", "selection", "seed", "template", "locales", "model", "scratch", "max_tokens", "overlong"}
+DATA |= {"batch_size", "batch_tokens"}
 
 
 def refuse_data(accept: tuple[str, ...]) -> None:
     """Raise `UserError` for a setting that is to change in a run that goes on, and made its examples."""
     for key in accept:
-        if key.partition(".")[0] in _DATA:
+        if key.partition(".")[0] in DATA:
             raise UserError(
                 f"--accept {key}: {key} made the examples of the run and cannot change in it; start over with --fresh, or give "
                 "another --output."

@@ -52,19 +52,22 @@ def run_step(
     total, asked = stepper.total(float(summed), float(ask))
     loss = total / answer_tokens
     if not math.isfinite(loss):
-        raise no_number("loss", loss, step + 1, schedule)
+        raise no_number("loss", loss, step + 1, schedule, settings)
     norm = stepper.update(learning_rate)
     if not 0 <= norm < math.inf:  # DeepSpeed makes -1 of it
-        raise no_number("gradient's norm", norm, step + 1, schedule)
+        raise no_number("gradient's norm", norm, step + 1, schedule, settings)
     return Step(loss, norm, learning_rate, len(chosen), int(lengths.sum()), answer_tokens, asked > 0)
 
 
-def no_number(what: str, value: float, step: int, schedule: Schedule) -> UserError:
+def no_number(what: str, value: float, step: int, schedule: Schedule, settings: TrainSettings) -> UserError:
     """The refusal of a value that is not finite at a step (from 1)."""
-    return UserError(
-        f"The {what} is {value} at step {step} of {schedule.steps}; the checkpoints before it are whole. Try a lower "
-        "learning_rate or dtype float32."
-    )
+    wide = " or dtype float32" if settings.dtype == "bfloat16" else ""
+    advice = f"try a learning_rate below {settings.learning_rate:g}{wide}"
+    if step > settings.checkpoint.steps:
+        advice = f"the checkpoints before it are whole: {advice}, with --accept for what you change, or start over with --fresh"
+    else:
+        advice += ", and start over with --fresh"
+    return UserError(f"The {what} is {value} at step {step} of {schedule.steps}; {advice}.")
 
 
 def share(stepper: Stepper, examples: Examples, chosen: Sequence[int], settings: TrainSettings) -> list[MicroBatch]:

@@ -31,7 +31,9 @@ class Meter:
         self._run, self._steps, self._first, self._every = run, steps, first, every
         self._work, self._peak = work, peak
         self._timeline = Timeline(run)
-        before = self._timeline.rewind(first)
+        before: list[dict[str, Any]] = []
+        with _not_worth_a_run():
+            before = self._timeline.rewind(first)
         self._board: Any = None
         self._board_folder: tempfile.TemporaryDirectory[str] | None = None
         self._started = self._told = time.monotonic()
@@ -83,7 +85,7 @@ class Meter:
         """Tell of a look at the validation set after step `number`, which took `seconds`."""
         self._paused += seconds
         self._tell({"step": number, "validation_loss": mean, "validation": losses})
-        logger.info("train: step %d of %d, validation loss %.4f", number, self._steps, mean)
+        logger.info("train: step %s of %s, validation loss %.4f", f"{number:,}", f"{self._steps:,}", mean)
 
     def paused(self, seconds: float) -> None:
         """Leave the time of a checkpoint out of the speed."""
@@ -91,28 +93,32 @@ class Meter:
 
     def close(self) -> None:
         """Write what waits."""
-        try:
+        with _not_worth_a_run():
             self._timeline.flush()
             if self._board is not None:
                 self._board.close()
                 if self._board_folder is not None:
                     transfer.upload(Path(self._board_folder.name), storage.join(self._run, _TENSORBOARD))
                     self._board_folder.cleanup()
-        except OSError as error:
-            logger.warning("Cannot write metrics: %s", error)
 
     def _tell(self, entry: dict[str, Any]) -> None:
-        try:
+        with _not_worth_a_run():
             self._timeline.add(entry)
             known = {"job": "train", "state": "running", "updated": time.time(), **self.latest}
             folder.write_json(self._run, _PROGRESS, known)
-        except OSError as error:  # figures are not worth a run
-            logger.warning("Cannot write metrics: %s", error)
         if self._board is not None:
             flat = {**entry, **{f"validation/{name}": loss for name, loss in entry.get("validation", {}).items()}}
             for name, value in flat.items():
                 if isinstance(value, (int, float)) and name not in ("step", "steps"):
                     self._board.add_scalar(name, value, entry["step"])
+
+
+@contextlib.contextmanager
+def _not_worth_a_run() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        logger.warning("Cannot write metrics: %s", error)
 
 
 @contextlib.contextmanager

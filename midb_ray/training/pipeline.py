@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from midb_ray import config
 from midb_ray.engines import models
+from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
 from midb_ray.runs import claim, cluster, folder, storage, stream
 from midb_ray.training import capacity, fit, identity, metrics, prepare, rehearsal, tools, training_set, zero
@@ -96,19 +97,23 @@ def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str,
     """The settings as every process can use them, the languages, the fingerprint, and whether an earlier run goes on."""
     cluster.refuse_lost(settings.output)
     identity.refuse_data(settings.accept)
+    # The driver computes nothing: that DeepSpeed sees no GPU there is no news.
+    logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())
     locales = load_locales(settings.locales)
     settings = identity.pinned(settings)
     tools.check(settings)
     zero.check(settings)
     wanted = identity.fingerprint(settings, locales)
-    found = folder.examine(storage.absolute(settings.output), "train", wanted, settings.accept, settings.fresh)
+    if _is_set(settings):
+        training_set.adopt(settings.revisions[0], settings.selection, settings.revisions[0])
+    found = _examine(settings, wanted)
     return settings, locales, wanted, found is not None
 
 
 def _run(
     settings: TrainSettings, locales: Locales, place: str, wanted: dict[str, Any], mine: claim.Claim, own: bool
 ) -> tuple[Outcome, dict[str, Any]]:
-    found = folder.examine(place, "train", wanted, settings.accept, settings.fresh)
+    found = _examine(settings, wanted)
     capacity.refuse(settings)
     spread = stream.over_cluster
     revisions = storage.join(place, prepare.REVISIONS)
@@ -120,7 +125,7 @@ def _run(
         storage.delete_folder(storage.join(place, "staging"))
     else:
         run = folder.open_run(place, "train", wanted, settings.model_dump(mode="json"), found)
-        if not training_set.is_set(revisions):
+        if not _is_whole(revisions):
             _select(settings, locales, revisions, spread)
     record = training_set.load(revisions)
     logger.info("%s", table(record))
@@ -150,11 +155,33 @@ def _run(
 
 def _select(settings: TrainSettings, locales: Locales, place: str, spread: stream.Spread) -> dict[str, Any]:
     """The record of the training set at `place`: made, or taken over where the revisions are a finished one."""
-    if len(settings.revisions) == 1 and training_set.is_set(settings.revisions[0]):
+    if _is_set(settings):
         return training_set.adopt(settings.revisions[0], settings.selection, place)
     return training_set.make(
         settings.revisions, settings.selection, settings.seed, locales, place, spread, leave_out=settings.output
     )
+
+
+def _examine(settings: TrainSettings, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    place = storage.absolute(settings.output)
+    return folder.examine(place, "train", wanted, settings.accept, settings.fresh, identity.DATA)
+
+
+def _is_set(settings: TrainSettings) -> bool:
+    """Whether the revisions are a finished training set."""
+    return len(settings.revisions) == 1 and training_set.is_set(settings.revisions[0])
+
+
+def _is_whole(revisions: str) -> bool:
+    """Whether the run's own training set is there and has its files."""
+    if not training_set.is_set(revisions):
+        return False
+    try:
+        training_set.load(revisions)
+    except UserError as error:
+        logger.warning("The training set of the run is made anew: %s", error)
+        return False
+    return True
 
 
 def _as_selected(settings: TrainSettings, record: dict[str, Any]) -> TrainSettings:

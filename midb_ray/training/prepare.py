@@ -97,13 +97,14 @@ def make(place: str, settings: TrainSettings, locales: Locales, start: str, spre
         facts.update({f"{split}_{name}": count for name, count in counts.items()})
     if not facts["train_examples"]:
         raise UserError(
-            f"All {facts['dropped']} examples are longer than max_tokens ({settings.max_tokens}), the longest has "
-            f"{facts['longest']}; raise max_tokens."
+            f"All {facts['dropped']} examples are longer than max_tokens ({settings.max_tokens})"
+            f"{', even without their answers' if settings.overlong == 'cut' else ''}, the longest has {facts['longest']}; raise "
+            "max_tokens."
         )
     _refuse_lost(place, kept["train"], settings)
     facts |= {
         "languages": len(kept["train"] | kept["validation"]),
-        "sources": ", ".join(settings.revisions),
+        "sources": ", ".join(source.rstrip("/").rpartition("/")[2] for source in settings.revisions),
         "start": settings.model or "random weights, tokenizer trained on the revisions",
     }
     facts["files"] = _digests(target)

@@ -37,7 +37,7 @@ def process(settings: TrainSettings) -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    deepspeed.utils.logging.logger.setLevel(logging.WARNING)
+    deepspeed.utils.logging.logger.setLevel(logging.ERROR)
     # DeepSpeed would compile its shared-memory all-reduce, which only tensor-parallel inference on CPUs uses.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend="nccl" if settings.device == "cuda" else "gloo", verbose=False)

@@ -134,7 +134,7 @@ def load(path: str) -> dict[str, Any]:
         try:
             metadata = parquet.footer(uri)
         except (OSError, pa.ArrowInvalid) as error:
-            raise storage.explain(error, uri, "read the training set's") from None
+            raise storage.explain(error, uri, "read the training set's file") from None
         if metadata.num_rows != rows or metadata.schema.to_arrow_schema().names != REVISION_SCHEMA.names:
             raise UserError(
                 f"{uri} is not the file that {RECORD} beside it speaks of ({rows} rows); make the set anew."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import errno
 import logging
 import math
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midb_ray.errors import UserError
-from midb_ray.runs import claim, folder, storage, transfer
+from midb_ray.runs import claim, cluster, folder, storage, transfer
 from midb_ray.training.batches import Schedule
 from midb_ray.training.examples import Examples
 from midb_ray.training.prepare import EXAMPLES, SPLITS
@@ -26,7 +25,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("midb_ray")
 
-REFUSAL = "refusal.json"
+_LASTING = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+}  # what another try does not mend
 _UNKNOWN = 1e9  # the loss of a checkpoint that was not validated: worse than any; Ray Train cannot read infinity back
 
 
@@ -98,7 +104,7 @@ def _keep(training: Training, step: int, hurry: bool) -> dict[str, float]:
     losses = {} if hurry else loop.validate(training.stepper, training.held_out, training.settings)
     mean = sum(losses.values()) / len(losses) if losses else None
     if mean is not None and not math.isfinite(mean):
-        raise loop.no_number("validation loss", mean, step, training.schedule)
+        raise loop.no_number("validation loss", mean, step, training.schedule, training.settings)
     if meter is not None and mean is not None:
         meter.validated(step, losses, mean, time.monotonic() - began)
         began = time.monotonic()
@@ -138,31 +144,29 @@ def _refuse_other_driver(training: Training) -> None:
 def ray_worker(task: dict[str, Any]) -> dict[str, Any]:
     """Ray Train's `train_loop_per_worker`. Returns an `Outcome` as a dictionary, or `{"refused": sentence}`.
 
-    Ray Train tries again whatever an exception says. So what the user has to mend is written down before it is raised, and the
-    workers of the next try, who find it, end at once and together.
+    Ray Train tries again whatever an exception says. So what the user has to mend is noted before it is raised, and the workers of
+    the next try, who find it, end at once and together.
     """
     from midb_ray.training import setup
     from midb_ray.training.world import RayWorld
 
     given = Task(**{**task, "digests": tuple(task["digests"])})
-    if (sentence := _refused(given)) is not None:
+    if (sentence := cluster.noted(given.session)) is not None:
         return {"refused": sentence}
     try:
         settings = TrainSettings.model_validate(given.settings)
         setup.process(settings)
         return run(given, RayWorld(given.checkpoint))._asdict()
-    except UserError as error:
-        record = {"session": given.session, "sentence": str(error)}
-        with contextlib.suppress(OSError):
-            folder.write_json(given.run, REFUSAL, record)
+    except (UserError, OSError) as error:
+        if (refused := _refusal(error, given.run)) is None:
+            raise
+        cluster.note(given.session, str(refused))
         setup.say_no_more()
-        raise
+        raise refused from error
 
 
-def _refused(task: Task) -> str | None:
-    """Why an earlier try of this session ended for good."""
-    try:
-        record = json.loads(storage.read_bytes(storage.join(task.run, REFUSAL)))
-        return str(record["sentence"]) if record["session"] == task.session else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _refusal(error: Exception, run: str) -> UserError | None:
+    """What the user has to mend: storage that is full or cannot be written will be so for the next try as well."""
+    if isinstance(error, UserError):
+        return error
+    return storage.explain(error, run, "write to") if getattr(error, "errno", None) in _LASTING else None

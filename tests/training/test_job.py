@@ -8,11 +8,13 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from midb_ray import cli
+from midb_ray import cli, config
 from midb_ray.boosting import card_record
 from midb_ray.locales import load_locales
-from midb_ray.training import training_set
+from midb_ray.runs import folder
+from midb_ray.training import identity, training_set
 from midb_ray.training.selection_settings import SelectionSettings
+from midb_ray.training.settings import TrainSettings
 
 from .making import SMALL, write_revisions, write_start_model
 
@@ -175,7 +177,6 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_checkpoints_before
     assert "the checkpoints before it are whole" in line
     assert list((output / "checkpoints").glob("checkpoint_*/state-*.safetensors"))
     assert not (output / "booster").exists()
-    assert not (output / "refusal.json").exists()
 
 
 def test_an_older_training_set_is_told_with_the_settings_that_made_it(tmp_path: Path, capsys: Capture) -> None:
@@ -188,3 +189,19 @@ def test_an_older_training_set_is_told_with_the_settings_that_made_it(tmp_path: 
     found = {key: (value, " ".join(origin)) for key, value, *origin in rows}
     assert found["selection.share"] == ("0.5", "the training set")
     assert found["selection.temperature"] == ("1", "default")
+
+
+def test_a_training_set_that_was_only_prepared_binds_nobody(tmp_path: Path, capsys: Capture) -> None:
+    """Its examples were refused: what the sentence advises can be done, without --accept and --fresh."""
+    revisions, output = write_revisions(tmp_path / "revisions.jsonl"), tmp_path / "run"
+    given = ["--revisions", str(revisions), "--output", str(output), *SMALL, "--max-tokens", "150"]
+    settings, _ = config.load(TrainSettings, "midb-ray train", [*given, "--overlong", "refuse"])
+    wanted = identity.fingerprint(settings, load_locales())
+    folder.open_run(str(output), "train", wanted, {})
+    training_set.make((str(revisions),), settings.selection, 0, load_locales(), str(output / "revisions"), map)
+    assert cli.train([*given, "--max-tokens", "1024", "--overlong", "drop", "--dry-run"]) == 0
+    (output / "examples").mkdir()
+    (output / "examples" / "facts.json").write_text("{}")
+    assert cli.train([*given, "--overlong", "drop", "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert 'overlong was "refuse", is now "drop"; start over with --fresh' in line

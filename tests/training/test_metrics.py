@@ -125,7 +125,7 @@ def test_a_line_of_the_log(tmp_path: Path, clock: Clock, listen: Listen) -> None
     assert line.endswith(" GiB, ETA 1:06:38")
     assert "617 tokens/s, 61.7% of peak, " in metrics.line({**meter.latest, "flops_utilisation": 0.617})
     meter.validated(1, {"de": 2.0}, 2.0, 1.0)
-    assert heard[-1] == "train: step 1 of 2000, validation loss 2.0000"
+    assert heard[-1] == "train: step 1 of 2,000, validation loss 2.0000"
 
 
 def test_figures_that_cannot_be_written_do_not_stop_a_run(tmp_path: Path, clock: Clock, listen: Listen) -> None:
