@@ -110,6 +110,7 @@ def test_the_room_on_this_machine_is_known_without_a_cluster(monkeypatch: pytest
     assert capacity.room(workers(4, cpus=1)).memory == pytest.approx(found.memory / 2, rel=0.01)
 
 
-def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
+def test_a_cluster_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # as a job begins
     with pytest.raises(UserError, match=r"^Cannot reach a Ray cluster at '127\.0\.0\.1:1'"):
         capacity.room(workers(2).model_copy(update={"address": "127.0.0.1:1"}))
