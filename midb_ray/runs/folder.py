@@ -159,9 +159,8 @@ def _read(uri: str, fresh: bool) -> dict[str, Any] | None:
 def _has_begun(uri: str, unchanged: bool) -> bool:
     """Whether anything was planned or done; if not, the run may begin anew with whatever settings. A training set alone can be used
     while nothing has changed, and binds nobody."""
-    if storage.is_folder(storage.join(uri, "pairs")) or (
-        unchanged and storage.is_folder(storage.join(uri, "revisions"))
-    ):
+    folders = ("pairs", "checkpoints", "booster", *(("revisions",) if unchanged else ()))
+    if any(storage.is_folder(storage.join(uri, name)) for name in folders):
         return True
     return any(storage.info(storage.join(uri, name)) is not None for name in (PLAN, "examples/facts.json"))
 

@@ -97,8 +97,7 @@ def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str,
     """The settings as every process can use them, the languages, the fingerprint, and whether an earlier run goes on."""
     cluster.refuse_lost(settings.output)
     identity.refuse_data(settings.accept)
-    # The driver computes nothing: that DeepSpeed sees no GPU there is no news.
-    logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())
+    logging.getLogger("DeepSpeed").addFilter(_is_news)
     locales = load_locales(settings.locales)
     settings = identity.pinned(settings)
     tools.check(settings)
@@ -108,6 +107,11 @@ def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str,
         training_set.adopt(settings.revisions[0], settings.selection, settings.revisions[0])
     found = _examine(settings, wanted)
     return settings, locales, wanted, found is not None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """The driver computes nothing: that DeepSpeed sees no GPU there is none."""
+    return "Setting accelerator to CPU" not in record.getMessage()
 
 
 def _run(

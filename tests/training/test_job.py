@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -200,8 +201,10 @@ def test_a_training_set_that_was_only_prepared_binds_nobody(tmp_path: Path, caps
     folder.open_run(str(output), "train", wanted, {})
     training_set.make((str(revisions),), settings.selection, 0, load_locales(), str(output / "revisions"), map)
     assert cli.train([*given, "--max-tokens", "1024", "--overlong", "drop", "--dry-run"]) == 0
-    (output / "examples").mkdir()
-    (output / "examples" / "facts.json").write_text("{}")
-    assert cli.train([*given, "--overlong", "drop", "--dry-run"]) == 2
+    for bound in ("examples/facts.json", "checkpoints/checkpoint_1/position.json", "booster/config.json"):
+        (output / bound).parent.mkdir(parents=True)
+        (output / bound).write_text("{}")
+        assert cli.train([*given, "--overlong", "drop", "--dry-run"]) == 2
+        shutil.rmtree(output / bound.partition("/")[0])
     (line,) = capsys.readouterr().err.splitlines()[-1:]
     assert 'overlong was "refuse", is now "drop"; start over with --fresh' in line
