@@ -73,7 +73,7 @@ def packed_attention(
             *(bounds, bounds, longest, longest),
             scale=scaling,
             window_size=(window - 1 if window else -1, 0),
-            enable_gqa=key.shape[1] != query.shape[1],
+            **({"enable_gqa": True} if key.shape[1] != query.shape[1] else {}),
         )
         return packed[None], None
     import torch
