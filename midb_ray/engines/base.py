@@ -31,6 +31,47 @@ class Completion(NamedTuple):
     error: str | None = None
 
 
+class Continuation(NamedTuple):
+    """A text to be judged instead of generated: token ids, and those of what stands before it (at least one)."""
+
+    prompt: Sequence[int]
+    ids: Sequence[int]
+
+
+class Likelihood(NamedTuple):
+    """How likely a continuation is: its log-probability (natural logarithm, summed over its tokens) and how many they are.
+
+    `error` is set when the engine refused or failed on this row alone; `total` is then NaN.
+    """
+
+    total: float
+    tokens: int
+    error: str | None = None
+
+
+class Bounds(NamedTuple):
+    """What fits a model: ids below `vocabulary`, prompt and answer together within `context` (None: no bound)."""
+
+    vocabulary: int
+    context: int | None
+
+    def refusal(self, ids: Sequence[int] | None, limit: int) -> str | None:
+        """Why a prompt with so many new tokens may not reach the model: an id beyond the vocabulary kills an engine."""
+        if not ids or limit < 1:
+            return "a request needs token ids and a limit of at least 1"
+        if min(ids) < 0 or max(ids) >= self.vocabulary:
+            return f"a token id is outside the model's vocabulary of {self.vocabulary}"
+        if self.context is not None and len(ids) + limit > self.context:
+            return f"{len(ids)} prompt and {limit} new tokens exceed the context of {self.context}"
+        return None
+
+    def refusal_of(self, row: Continuation) -> str | None:
+        """Why a continuation may not reach the model."""
+        if not row.prompt or not row.ids:
+            return "a continuation needs token ids, and so does what stands before it"
+        return self.refusal([*row.prompt, *row.ids], 1)
+
+
 class EngineError(RuntimeError):
     """The engine is beyond repair (dead CUDA context, lost core): the process has to go. Any other exception that
     `generate` raises is the fault of the rows it was given."""
@@ -45,4 +86,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release what the engine holds; it is not used afterwards."""
+        ...
+
+
+class Scorer(Engine, Protocol):
+    """An engine with a model, which can also say how likely a text is."""
+
+    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        """Likelihoods in the order of `rows`. Raises `EngineError`, or any other exception for bad rows."""
         ...

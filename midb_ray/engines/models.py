@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from midb_ray.engines.base import Bounds
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.errors import UserError
 from midb_ray.runs import tensors
@@ -17,6 +18,7 @@ _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _BEHAVIOUR = (  # files that change what a model says; notes, logs and optimizer states beside them do not
     "config.json",
+    "adapter_config.json",
     "generation_config.json",
     "tokenizer*",
     "special_tokens_map.json",
@@ -113,6 +115,13 @@ def load_config(model: str, revision: str | None = None) -> Any:
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise UserError(f"{model} is a {config.model_type!r} model; expected a causal language model.")
     return config
+
+
+def bounds(network: Any, context: int | None) -> Bounds:
+    """What fits a loaded model of transformers, within the `context` of the settings."""
+    own = context_length(network.config)
+    known = [length for length in (own, context) if length is not None]
+    return Bounds(network.get_input_embeddings().num_embeddings, min(known, default=None))
 
 
 def context_length(config: Any) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from midb_ray.engines import models
+from midb_ray.engines import adapters, models
 from midb_ray.engines.base import Engine
 from midb_ray.engines.models import ModelFacts
 from midb_ray.engines.settings import EngineSettings
@@ -18,16 +18,21 @@ def check(settings: EngineSettings) -> ModelFacts:
     """What is known of the model without loading its weights. Raises `UserError` for a model that could not be used."""
     if settings.model is None:
         return ModelFacts(context=None, vocabulary=0, weight_bytes=0, commit=None)
+    if settings.vllm.adapter is not None:
+        adapters.rank(settings.vllm.adapter)
     return models.check(settings.model, settings.revision)
 
 
 def pinned(settings: EngineSettings, facts: ModelFacts) -> EngineSettings:
     """The same settings for processes elsewhere and later: a directory by its absolute path, a hub id by its commit."""
-    if settings.model is None:
+    if (model := settings.model) is None:
         return settings
+    if settings.vllm.adapter is not None:
+        adapter = str(Path(settings.vllm.adapter).expanduser().resolve())
+        settings = settings.model_copy(update={"vllm": settings.vllm.model_copy(update={"adapter": adapter})})
     if facts.commit is not None:
         return settings.model_copy(update={"revision": facts.commit})
-    return settings.model_copy(update={"model": str(Path(settings.model).expanduser().resolve())})
+    return settings.model_copy(update={"model": str(Path(model).expanduser().resolve())})
 
 
 def identity(settings: EngineSettings) -> dict[str, Any]:
@@ -41,7 +46,13 @@ def identity(settings: EngineSettings) -> dict[str, Any]:
     names = ["kind", "dtype", "max_new_tokens", "answer_budget", "answer_floor", "temperature", "guided"]
     if settings.temperature > 0:
         names += ["top_p", "seed"]
+    if settings.context is not None:
+        names.append("context")
     own = {name: getattr(settings, name) for name in names}
+    if settings.kind == "vllm":
+        own |= {"quantization": settings.vllm.quantization, "engine_args": settings.vllm.engine_args}
+        if settings.vllm.adapter is not None:
+            own["adapter"] = models.identity(settings.vllm.adapter)
     return {**own, "model": models.identity(settings.model, settings.revision)}
 
 
@@ -51,6 +62,10 @@ def build(settings: EngineSettings) -> Engine:
         from midb_ray.engines.echo import EchoEngine
 
         return EchoEngine(settings)
+    if settings.kind == "vllm":
+        from midb_ray.engines import vllm
+
+        return vllm.load(settings)
     from midb_ray.engines import transformers
 
     return transformers.load(settings)

@@ -25,7 +25,8 @@ class Requester:
         self._encoder: PromptEncoder | None = None
         self._context: int | None = None
         if settings.model is not None:
-            self._encoder, self._context = _load(settings.model, settings.revision)
+            self._encoder, own = _load(settings.model, settings.revision)
+            self._context = min((length for length in (own, settings.context) if length is not None), default=None)
         self._heads: dict[str, int] = {}
 
     def request(self, prompt: str, serialised: str) -> Request | None:

@@ -1,11 +1,11 @@
-"""Any causal language model of Hugging Face transformers as an engine: one thread owns the model, callers wait.
+"""Any causal language model of Hugging Face transformers as an engine: static batches on a thread of its own, callers wait.
 
 Of the model's own generation settings only the end tokens are used: how to generate is said in `EngineSettings` alone.
 """
 
 from __future__ import annotations
 
-import gc
+import asyncio
 import logging
 import re
 import threading
@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import __version__ as version
 from transformers.utils.logging import disable_progress_bar
 
-from midb_ray.engines import models
-from midb_ray.engines.base import Completion, EngineError, Request
+from midb_ray.engines import devices, likelihood, models
+from midb_ray.engines.base import Completion, Continuation, Engine, EngineError, Likelihood, Request
 from midb_ray.engines.batching import Call, Row, cost, cut
 from midb_ray.engines.decoding import Sampling, decode
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
@@ -31,12 +32,12 @@ _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|
 _DEAD_DEVICE = re.compile(r"(CUDA|HIP|NCCL|cuDNN) error|CUBLAS_STATUS|CUDNN_STATUS|device-side assert", re.IGNORECASE)
 
 
-def load(settings: EngineSettings) -> TransformersEngine:
+def load(settings: EngineSettings) -> Engine:
     """The engine with its weights on the device. Raises `UserError` when the model cannot be loaded there."""
     model, revision = settings.model, settings.revision
     assert model is not None  # the settings see to it
     place = str(models.directory(model) or model)
-    device = _device(settings)
+    device = devices.device(settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     disable_progress_bar()  # in a job's log it would be thousands of lines
@@ -44,7 +45,7 @@ def load(settings: EngineSettings) -> TransformersEngine:
         network, info = AutoModelForCausalLM.from_pretrained(
             place,
             revision=revision,
-            dtype=_dtype(settings, device),
+            dtype=devices.dtype(settings, device),
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
@@ -54,22 +55,43 @@ def load(settings: EngineSettings) -> TransformersEngine:
         raise UserError(f"Cannot load {model} on {device}: {models.one_line(error)}") from error
     if missing := sorted(info["missing_keys"]):
         raise UserError(f"{model} lacks {len(missing)} of its weights, {missing[0]} among them; save the model again.")
-    return TransformersEngine(network.eval(), PromptEncoder(load_tokenizer(place, revision)), settings)
+    return _batching(network.eval(), PromptEncoder(load_tokenizer(place, revision)), settings)
+
+
+def _batching(network: Any, encoder: PromptEncoder, settings: EngineSettings) -> Engine:
+    """The engine that batches as the settings say. Raises `UserError` where continuous batching is asked for in vain."""
+    from midb_ray.engines import continuous
+
+    possible = continuous.is_possible(network, settings)
+    if settings.batching == "continuous" and not possible:
+        raise UserError(
+            f"engine.batching: {settings.model} cannot be batched continuously with transformers {version}; set static."
+        )
+    if settings.batching == "static" or not possible:
+        return TransformersEngine(network, encoder, settings)
+    end = end_tokens(network, encoder)
+    network.generation_config = GenerationConfig()
+    return continuous.ContinuousEngine(network, encoder, end, settings)
+
+
+def end_tokens(network: Any, encoder: PromptEncoder) -> frozenset[int]:
+    """The ids that end an answer: the encoder's, and the model's own."""
+    own = network.generation_config.eos_token_id
+    return frozenset([encoder.end, *(own if isinstance(own, list) else [own])]) - {None}
 
 
 class TransformersEngine:
     """Batches what several callers wait for, under a budget of tokens. Its thread starts with it and ends with `close`."""
 
     def __init__(self, model: Any, encoder: PromptEncoder, settings: EngineSettings) -> None:
-        own_end = model.generation_config.eos_token_id
-        self._end = frozenset([encoder.end, *(own_end if isinstance(own_end, list) else [own_end])]) - {None}
+        self._end = end_tokens(model, encoder)
         model.generation_config = GenerationConfig()
         self._model, self._encoder = model, encoder
         self._form = Form(encoder, self._end) if settings.guided else None
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
         self._budget = settings.batch_tokens
-        self._context = models.context_length(model.config)
-        self._vocabulary = model.get_input_embeddings().num_embeddings
+        self._bounds = models.bounds(model, settings.context)
+        self._owned = threading.Lock()  # by whoever runs the model
         self._wake = threading.Condition()
         self._waiting: list[Row] = []  # guarded by _wake, as is _end_of_service
         self._end_of_service: str | None = None
@@ -87,7 +109,7 @@ class TransformersEngine:
         call = Call(requests)
         rows = []
         for position, request in enumerate(requests):
-            if refusal := self._refusal(request):
+            if refusal := self._bounds.refusal(request.ids, request.limit):
                 call.put(position, Completion("", "error", 0, refusal))
             else:
                 rows.append(Row(call, position))
@@ -98,29 +120,30 @@ class TransformersEngine:
             self._wake.notify()
         return await call.future
 
+    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        """See `base.Scorer`."""
+        return await asyncio.to_thread(self._judge, rows)
+
     def close(self) -> None:
         """Stop after the token at hand and release the model; callers still waiting get an `EngineError`."""
         self._stop("The engine was closed.")
         if threading.current_thread() is not self._thread:
             self._thread.join()
         self._model = None
-        _release_memory()
+        devices.release_memory()
 
-    def _refusal(self, request: Request) -> str | None:
-        """Why a request may not reach the model: an id beyond the vocabulary would kill a CUDA context."""
-        if not request.ids or request.limit < 1:
-            return "a request needs token ids and a limit of at least 1"
-        if min(request.ids) < 0 or max(request.ids) >= self._vocabulary:
-            return f"a token id is outside the model's vocabulary of {self._vocabulary}"
-        if self._context is not None and len(request.ids) + request.limit > self._context:
-            return f"{len(request.ids)} prompt and {request.limit} new tokens exceed the context of {self._context}"
-        return None
+    def _judge(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        with self._owned:
+            if self._end_of_service is not None:
+                raise EngineError(self._end_of_service)
+            return likelihood.judge(self._model, rows, self._bounds)
 
     def _serve(self) -> None:
         """The thread: batch after batch until the end of service."""
         while batch := self._next_batch():
             try:
-                self._run(batch)
+                with self._owned:
+                    self._run(batch)
             except Exception as error:  # an EngineError or a mistake of this file: nobody may be left waiting
                 self._stop(f"The engine failed: {models.one_line(error)}")
             if self._end_of_service is not None:
@@ -156,7 +179,7 @@ class TransformersEngine:
             message = models.one_line(error)
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             del error
-            _release_memory()
+            devices.release_memory()
             self._run_in_halves(rows, message)
         elif _is_dead_device(error):
             raise EngineError(models.one_line(error)) from error
@@ -213,30 +236,3 @@ def _is_dead_device(error: Exception) -> bool:
     return isinstance(error, torch.AcceleratorError) or (
         isinstance(error, RuntimeError) and _DEAD_DEVICE.search(str(error)) is not None
     )
-
-
-def _release_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _device(settings: EngineSettings) -> str:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("engine.device is cuda but this process sees no usable CUDA device; ask for a GPU or set cpu.")
-    if settings.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return settings.device
-
-
-def _dtype(settings: EngineSettings, device: str) -> torch.dtype:
-    if settings.dtype != "auto":
-        dtype: torch.dtype = getattr(torch, settings.dtype)
-        return dtype
-    return torch.bfloat16 if device == "cuda" or _computes_in_bfloat16() else torch.float32
-
-
-def _computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16; without them it is two to three times slower than float32."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # older torch
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -240,7 +240,7 @@ def test_a_model_directory_is_loaded_quietly_and_stops_at_the_end_of_the_assista
     chat_tokenizer.save_pretrained(folder)
     GenerationConfig(eos_token_id=END).save_pretrained(folder)
     capfd.readouterr()
-    engine = engines.build(EngineSettings(model=str(folder), device="cpu", dtype="float32"))
+    engine = engines.build(EngineSettings(model=str(folder), device="cpu", dtype="float32", batching="static"))
     assert capfd.readouterr() == ("", "")
     assert isinstance(engine, TransformersEngine)
     assert engine._end == {*END, chat_tokenizer.convert_tokens_to_ids("<|im_end|>")}

@@ -1,0 +1,166 @@
+"""Continuous batching with transformers: a row that is done makes room for the next at once, in a paged cache.
+
+The library's own manager schedules the rows, on a thread of its own. It chooses the likeliest token, so sampling and guided
+form stay with static batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from midb_ray.engines import devices, likelihood, models, paged
+from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request
+from midb_ray.engines.batching import Call
+from midb_ray.engines.encoding import PromptEncoder
+from midb_ray.engines.settings import EngineSettings
+
+_PAGE = 32  # tokens of a page of the cache on a CPU; on a GPU the library's choice
+_PREFILL = 512  # tokens of prompts in a step on a CPU: rows that are further go on meanwhile
+_PATIENCE = 60.0  # seconds for the manager's thread to end
+
+
+class ContinuousEngine:
+    """Hands rows to the manager as they come, over all calls."""
+
+    def __init__(self, model: Any, encoder: PromptEncoder, end: frozenset[int], settings: EngineSettings) -> None:
+        self._model, self._encoder, self._end = model, encoder, end
+        self._bounds = models.bounds(model, settings.context)
+        self._names = itertools.count()
+        self._quiet = threading.Condition()
+        self._inside = 0  # calls that generate; guarded by _quiet, as is _judging
+        self._judging = 0
+        self._closed = False
+        paged.use(model)
+        self._manager = model.init_continuous_batching(
+            generation_config=GenerationConfig(do_sample=False, eos_token_id=sorted(end), pad_token_id=min(end)),
+            continuous_batching_config=_config(model, settings, self._bounds),
+        )
+        if model.device.type == "cuda":
+            self._manager.warmup()
+        starter = threading.Thread(target=self._manager.start, daemon=True)  # of a daemon all threads are daemons,
+        starter.start()  # so that a process can end without `close`
+        starter.join()
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Completions in the order of `requests`; a caller that is cancelled takes its rows out.
+
+        A row that does not fit the model or fails finishes with "error". Raises `EngineError` when the manager is dead.
+        """
+        if not requests:
+            return []
+        await asyncio.to_thread(self._enter)
+        try:
+            return await self._generate(requests)
+        finally:
+            with self._quiet:
+                self._inside -= 1
+                self._quiet.notify_all()
+
+    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        """See `base.Scorer`. Waits until nothing is generated: the model is recorded in graphs meanwhile."""
+        return await asyncio.to_thread(self._judge, rows)
+
+    def close(self) -> None:
+        """Stop after the token at hand and release the model; callers still waiting get an `EngineError`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._manager.stop(block=True, timeout=_PATIENCE, hard_stop=True)
+        self._manager.destroy()
+        self._model = None
+        devices.release_memory()
+
+    def _enter(self) -> None:
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._judging)
+            self._inside += 1
+
+    def _judge(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        with self._quiet:
+            self._judging += 1
+            try:
+                self._quiet.wait_for(lambda: not self._inside)
+                if self._closed:
+                    raise EngineError("The engine was closed.")
+                return likelihood.judge(self._model, rows, self._bounds)
+            finally:
+                self._judging -= 1
+                self._quiet.notify_all()
+
+    async def _generate(self, requests: Sequence[Request]) -> list[Completion]:
+        call, names = Call(requests), []
+        try:
+            for position, request in enumerate(requests):
+                if refusal := self._bounds.refusal(request.ids, request.limit):
+                    call.put(position, Completion("", "error", 0, refusal))
+                    continue
+                names.append(f"row-{next(self._names)}")
+                self._submit(call, position, names[-1])
+            return await call.future
+        except BaseException:
+            for name in names:
+                self._manager.output_router.result_handlers.pop(name, None)
+                self._manager.cancel_request(name)
+            raise
+
+    def _submit(self, call: Call, position: int, name: str) -> None:
+        request = call.requests[position]
+
+        def deliver(output: Any) -> None:
+            if call.over or (output.error is None and not output.is_finished()):
+                return
+            if output.error is None:
+                call.put(position, self._completion(output.generated_tokens, request.limit))
+            elif self._stopped():
+                call.fail(EngineError(f"The engine failed: {models.one_line(RuntimeError(output.error))}"))
+            else:
+                call.put(position, Completion("", "error", 0, models.one_line(RuntimeError(output.error))))
+
+        if self._stopped():
+            raise EngineError("The engine was closed." if self._closed else "The engine failed and has stopped.")
+        self._manager.register_result_handler(name, deliver)
+        ids = list(request.ids or ())
+        if self._manager.add_request(ids, name, request.limit, eos_token_id=sorted(self._end)) is None:
+            raise EngineError("The engine failed and takes no more rows.")
+
+    def _stopped(self) -> bool:
+        return (
+            self._closed or not self._manager.is_running() or bool(self._manager.background_thread_status.local_status)
+        )
+
+    def _completion(self, new: Sequence[int], limit: int) -> Completion:
+        ids = list(new[:limit])
+        stopped = bool(ids) and ids[-1] in self._end
+        ids = ids[:-1] if stopped else ids
+        return Completion(self._encoder.decode(ids), "stop" if stopped else "length", len(ids))
+
+
+def is_possible(model: Any, settings: EngineSettings) -> bool:
+    """Whether this model, with these settings, can be batched continuously."""
+    return settings.temperature == 0 and not settings.guided and paged.is_supported(model)
+
+
+def _config(model: Any, settings: EngineSettings, bounds: Bounds) -> Any:
+    from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+    if model.device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(model.device)
+        share = max(settings.memory_share - (1 - free / total), 0.01) * total / free  # the model is there already
+        graphs = None if model.dtype != torch.float32 else False  # torch's kernel for rows of any length has no float32
+        return ContinuousBatchingConfig(
+            max_memory_percent=min(share, 1.0), use_cuda_graph=graphs, auto_switch_to_flash=False
+        )
+    tokens = max(settings.batch_tokens, bounds.context or 0)
+    return ContinuousBatchingConfig(
+        page_size=_PAGE,
+        num_blocks=-(-tokens // _PAGE) + 1,
+        max_batch_tokens=_PREFILL,
+        auto_switch_to_flash=False,
+    )

@@ -1,0 +1,78 @@
+"""What only the vLLM engine can be told."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from midb_ray.config import Settings
+
+_OURS = {
+    "model": "engine.model",
+    "tokenizer": "engine.model",
+    "revision": "engine.revision",
+    "dtype": "engine.dtype",
+    "device": "engine.device",
+    "seed": "engine.seed",
+    "max_model_len": "engine.context",
+    "gpu_memory_utilization": "engine.memory_share",
+    "max_num_seqs": "engine.vllm.rows",
+    "enable_prefix_caching": "engine.vllm.prefix_caching",
+    "quantization": "engine.vllm.quantization",
+    "enable_lora": "engine.vllm.adapter",
+    "max_lora_rank": "engine.vllm.adapter",
+    "speculative_config": "engine.vllm.lookup_tokens",
+    "tensor_parallel_size": "pool.gpus_per_replica",
+}
+_NEVER = {
+    "trust_remote_code": "code that comes with a model is never run",
+    "load_format": "weights are loaded from safetensors alone",
+    "skip_tokenizer_init": "prompts come as token ids",
+    "generation_config": "how to generate is said in the engine's settings alone",
+}
+
+
+def _mapping(value: Any) -> Any:
+    """On the command line the mapping is JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(f"expected a mapping as JSON, found {value!r}") from None
+
+
+class VllmSettings(Settings):
+    """Settings of the vLLM engine."""
+
+    rows: int = Field(default=256, ge=1)
+    """Prompts that the engine works on at the same time."""
+    quantization: str | None = None
+    """Method by which the weights are quantised, such as awq, gptq or fp8; none takes what the model's config.json says."""
+    prefix_caching: bool = True
+    """Keep keys and values of beginnings that prompts share."""
+    adapter: str | None = None
+    """Directory of a LoRA adapter (safetensors) to run the model with, unmerged."""
+    lookup_tokens: int = Field(default=0, ge=0, le=64)
+    """n-gram speculative decoding: so many tokens are looked up in the prompt and checked at once; 0 is off. It changes no
+    answer but for near ties."""
+    cpu_cache: int = Field(default=4, ge=1)
+    """GiB for keys and values where the model runs on a CPU."""
+    engine_args: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict)
+    """Any other argument of vLLM's AsyncEngineArgs, as a mapping; on the command line as JSON."""
+
+    def __hash__(self) -> int:
+        """By the JSON, as a mapping has none of its own: processes keep tools by their settings."""
+        return hash(self.model_dump_json())
+
+    @field_validator("engine_args")
+    @classmethod
+    def _only_what_is_not_said_elsewhere(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name in _OURS:
+                raise ValueError(f"{name} is said by {_OURS[name]}, set that")
+            if name in _NEVER:
+                raise ValueError(f"{name} cannot be set: {_NEVER[name]}")
+        return value
