@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+VLLM_VENV ?= .venv-vllm
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow lint bench-dataplane bench-train clean
+.PHONY: help quickstart test test-slow test-vllm lint bench-dataplane bench-train clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -17,11 +18,15 @@ quickstart: $(VENV)/.installed
 
 ## make test             all tests but the slow ones
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not vllm"
 
 ## make test-slow        clusters disturbed for real (needs root and iproute2) and what has to be compiled (a C++ compiler)
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not vllm"
+
+## make test-vllm        the vLLM engine, with the CPU build of vLLM in a virtual environment of its own
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_VENV)/bin/python -m pytest -m vllm
 
 ## make lint             style and types
 lint: $(VENV)/.installed
@@ -37,9 +42,15 @@ bench-dataplane: $(VENV)/.installed
 bench-train: $(VENV)/.installed
 	$(BIN)/python benchmarks/training.py $(if $(REVISIONS),--revisions $(REVISIONS))
 
-## make clean            remove the virtual environment and the quickstart's runs
+## make clean            remove the virtual environments and the quickstart's runs
 clean:
-	rm -rf $(VENV) runs/quickstart
+	rm -rf $(VENV) $(VLLM_VENV) runs/quickstart
+
+$(VLLM_VENV)/.installed: pyproject.toml requirements-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

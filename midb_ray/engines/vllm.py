@@ -59,6 +59,7 @@ def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
     own, where = settings.vllm, devices.device(settings)
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # torch may have been used in this process
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # else a job's log begins with a hundred lines of its own
     gpus = torch.cuda.device_count() if where == "cuda" else 1  # Ray shows a process the GPUs that are its own
     arguments: dict[str, Any] = {
         "model": place,

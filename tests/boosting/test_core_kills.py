@@ -1,0 +1,103 @@
+"""The core of a vLLM engine is killed for real in the middle of a shard; the actor leaves, another one takes over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.engines.conftest import byte_level
+
+pytestmark = pytest.mark.vllm
+ROWS, SHARD_ROWS = 96, 12
+
+
+@pytest.fixture
+def booster(tmp_path: Path) -> Path:
+    """Random weights, with heads as wide as vLLM's kernels ask for."""
+    folder = tmp_path / "booster"
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=1024,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[list[str]], subprocess.Popen[bytes]]]:
+    jobs: list[subprocess.Popen[bytes]] = []
+
+    def run(arguments: list[str]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "midb_ray.cli", "boost", *arguments]
+        jobs.append(subprocess.Popen(command, start_new_session=True))
+        return jobs[-1]
+
+    yield run
+    for job in jobs:
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+            job.wait()
+
+
+def cores(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(job.pid).children(recursive=True):
+        try:
+            if "EngineCore" in "".join(process.cmdline()):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def test_a_core_killed_in_mid_shard_costs_time_and_nothing_else(tmp_path, make_corpus, books, booster, start) -> None:
+    corpus, output = make_corpus(ROWS), tmp_path / "run"
+    job = start(
+        [
+            *("--input", str(corpus), "--output", str(output), "--shard-rows", str(SHARD_ROWS)),
+            *("--engine.kind", "vllm", "--engine.model", str(booster), "--engine.vllm.cpu-cache", "1"),
+            *("--engine.dtype", "float32", "--engine.max-new-tokens", "128", "--pool.shards-in-flight", "2"),
+        ]
+    )
+    deadline = time.monotonic() + 400
+    parts = output / "pairs"
+    while len(list(parts.glob("part-*.parquet"))) < 2:
+        assert job.poll() is None, "the job ended before it could be disturbed"
+        assert time.monotonic() < deadline, "the job did not get far enough to be disturbed"
+        time.sleep(0.01)
+    (core,) = cores(job)
+    core.kill()
+    killed = time.monotonic()
+    before = len(list(parts.glob("part-*.parquet")))
+    while (
+        len(list(parts.glob("part-*.parquet"))) <= before + 2
+    ):  # what was on its way when the core died may still come
+        assert job.poll() is None
+        assert time.monotonic() < killed + 400, "nothing was committed after the core had died"
+        time.sleep(0.05)
+    sys.stderr.write(f"\nFrom the kill of a core to the next commit: {time.monotonic() - killed:.0f} s\n")
+    assert before < ROWS // SHARD_ROWS - 2
+    assert job.wait(timeout=240) == 0
+    run = books(output)
+    assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
+    assert "engine_crash" not in json.dumps(run.summary)
+    assert run.left_over == []
