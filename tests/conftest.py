@@ -68,9 +68,11 @@ def ray_cluster() -> Iterator[None]:
 
 class Wire:
     """A TCP proxy in front of an endpoint. `up` and `down` are how many more bytes pass in each direction (None: any number);
-    where they end, the connection breaks, and no byte passes until they are set anew."""
+    where they end, the connection breaks, and no byte passes until they are set anew. `pause` is how many seconds each block waits
+    on its way up."""
 
     def __init__(self, port: int) -> None:
+        self.pause = 0.0
         self.up: int | None = None
         self.down: int | None = None
         self.connections = 0
@@ -110,6 +112,8 @@ class Wire:
                     setattr(self, direction, left - len(block))
                     if not block:
                         break
+                if direction == "up" and self.pause:
+                    time.sleep(self.pause)
                 sink.sendall(block)
         for end in (source, sink):
             with contextlib.suppress(OSError):

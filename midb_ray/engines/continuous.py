@@ -23,7 +23,9 @@ from midb_ray.engines.settings import EngineSettings
 
 _PAGE = 32  # tokens of a page of the cache on a CPU; on a GPU the library's choice
 _PREFILL = 512  # tokens of prompts in a step on a CPU: rows that are further go on meanwhile
-_PATIENCE = 60.0  # seconds for the manager's thread to end
+_PATIENCE = 60.0  # seconds for the manager's thread to end, and for what it is tried on
+_PROOF, _NEW = (3, 40, 300), 8  # tokens of prompts and answers that it is tried on
+_NEAR = {True: 1e-2, False: 0.5}  # near ties in deviations of the logits, in float32 and in shorter types
 
 
 class ContinuousEngine:
@@ -37,6 +39,7 @@ class ContinuousEngine:
         self._inside = 0  # calls that generate; guarded by _quiet, as is _judging
         self._judging = 0
         self._closed = False
+        before = model.config._attn_implementation
         paged.use(model)
         self._manager = model.init_continuous_batching(
             generation_config=GenerationConfig(do_sample=False, eos_token_id=sorted(end), pad_token_id=min(end)),
@@ -47,6 +50,8 @@ class ContinuousEngine:
         starter = threading.Thread(target=self._manager.start, daemon=True)  # of a daemon all threads are daemons,
         starter.start()  # so that a process can end without `close`
         starter.join()
+        self.is_proven = self._agrees_with(before)
+        """Whether the likeliest tokens here are those of the library's plain forward pass, tried on a few prompts."""
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of `requests`; a caller that is cancelled takes its rows out.
@@ -76,6 +81,28 @@ class ContinuousEngine:
         self._manager.destroy()
         self._model = None
         devices.release_memory()
+
+    def _agrees_with(self, attention: str) -> bool:
+        """Generate a few tokens and look whether plain `attention` finds them the likeliest too, but for near ties.
+
+        The cache and its kernels are of other hands and change with every version: a wrong answer would be silent.
+        """
+        room = (self._bounds.context or 4 * max(_PROOF)) // 2
+        spread = [
+            [(17 + 7919 * place) % self._bounds.vocabulary for place in range(min(size, room))] for size in _PROOF
+        ]
+        for number, ids in enumerate(spread):
+            self._manager.add_request(ids, f"proof-{number}", min(_NEW, room), eos_token_id=-1)
+        outputs = [self._manager.get_result(timeout=_PATIENCE) for _ in spread]
+        new = {output.request_id: output.generated_tokens for output in outputs if output is not None}
+        here = self._model.config._attn_implementation
+        self._model.config._attn_implementation = attention
+        try:
+            return all(
+                _are_likeliest(self._model, ids, new.get(f"proof-{number}", ())) for number, ids in enumerate(spread)
+            )
+        finally:
+            self._model.config._attn_implementation = here
 
     def _enter(self) -> None:
         with self._quiet:
@@ -145,6 +172,18 @@ class ContinuousEngine:
 def is_possible(model: Any, settings: EngineSettings) -> bool:
     """Whether this model, with these settings, can be batched continuously."""
     return settings.temperature == 0 and not settings.guided and paged.is_supported(model)
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def _are_likeliest(model: Any, ids: Sequence[int], new: Sequence[int]) -> bool:
+    """Whether each new token is the likeliest after those before it, or nearly."""
+    if not new:
+        return False
+    whole = torch.tensor([[*ids, *new]], device=model.device)
+    logits = model(input_ids=whole, use_cache=False, logits_to_keep=len(new) + 1).logits[0, :-1].float()
+    chosen = logits.gather(1, whole[0, -len(new) :, None])[:, 0]
+    near = _NEAR[model.dtype == torch.float32]
+    return bool(((logits.amax(dim=1) - chosen) <= near * logits.std(dim=1)).all())
 
 
 def _config(model: Any, settings: EngineSettings, bounds: Bounds) -> Any:

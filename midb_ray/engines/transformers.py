@@ -62,6 +62,7 @@ def _batching(network: Any, encoder: PromptEncoder, settings: EngineSettings) ->
     """The engine that batches as the settings say. Raises `UserError` where continuous batching is asked for in vain."""
     from midb_ray.engines import continuous
 
+    before = network.config._attn_implementation
     possible = continuous.is_possible(network, settings)
     if settings.batching == "continuous" and not possible:
         raise UserError(
@@ -69,9 +70,18 @@ def _batching(network: Any, encoder: PromptEncoder, settings: EngineSettings) ->
         )
     if settings.batching == "static" or not possible:
         return TransformersEngine(network, encoder, settings)
-    end = end_tokens(network, encoder)
+    end, own = end_tokens(network, encoder), network.generation_config
     network.generation_config = GenerationConfig()
-    return continuous.ContinuousEngine(network, encoder, end, settings)
+    engine = continuous.ContinuousEngine(network, encoder, end, settings)
+    if engine.is_proven:
+        return engine
+    engine.close()
+    sentence = f"Batched continuously, {settings.model} gives other answers than by itself (transformers {version})"
+    if settings.batching == "continuous":
+        raise UserError(f"{sentence}; set engine.batching to static.")
+    _log.warning("%s; its batches are static.", sentence)
+    network.generation_config, network.config._attn_implementation = own, before
+    return TransformersEngine(network, encoder, settings)
 
 
 def end_tokens(network: Any, encoder: PromptEncoder) -> frozenset[int]:
