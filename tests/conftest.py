@@ -48,6 +48,17 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], Told]:
     return to
 
 
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """`tell(text)` puts a figure past pytest's capture: how long a recovery took is shown and not judged."""
+
+    def past_capture(text: str) -> None:
+        with capsys.disabled():
+            sys.stderr.write(f"\n{text}\n")
+
+    return past_capture
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A cluster that the whole session shares; jobs that connect while it is up use it."""

@@ -26,6 +26,7 @@ from midb_ray.errors import UserError
 R = TypeVar("R")
 T = TypeVar("T")
 _ADAPTER = "adapter"
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 _LOOKUP = (2, 4)  # fewest and most tokens that must agree before what follows them is tried
 
 
@@ -93,7 +94,9 @@ def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
             "prompt_lookup_max": most,
         }
     if own.adapter is not None:
-        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": adapters.rank(own.adapter)}
+        rank = adapters.rank(own.adapter)
+        room = min((size for size in _RANKS if size >= rank), default=rank)
+        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
     return {**arguments, **own.engine_args}
 
 

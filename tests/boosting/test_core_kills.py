@@ -69,7 +69,9 @@ def cores(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def test_a_core_killed_in_mid_shard_costs_time_and_nothing_else(tmp_path, make_corpus, books, booster, start) -> None:
+def test_a_core_killed_in_mid_shard_costs_time_and_nothing_else(
+    tmp_path, make_corpus, books, booster, start, tell
+) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
     job = start(
         [
@@ -94,7 +96,7 @@ def test_a_core_killed_in_mid_shard_costs_time_and_nothing_else(tmp_path, make_c
         assert job.poll() is None
         assert time.monotonic() < killed + 400, "nothing was committed after the core had died"
         time.sleep(0.05)
-    sys.stderr.write(f"\nFrom the kill of a core to the next commit: {time.monotonic() - killed:.0f} s\n")
+    tell(f"From the kill of a core to the next commit: {time.monotonic() - killed:.0f} s")
     assert before < ROWS // SHARD_ROWS - 2
     assert job.wait(timeout=240) == 0
     run = books(output)
