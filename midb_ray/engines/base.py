@@ -11,12 +11,14 @@ Finish = Literal["stop", "length", "error"]
 class Request(NamedTuple):
     """One prompt for an engine: as text for engines that take text, as token ids for the others.
 
-    `limit` is the largest number of new tokens.
+    `limit` is the largest number of new tokens. Several requests of the same prompt differ in `sample`, from which and from the
+    engine's seed their random numbers follow.
     """
 
     text: str | None
     ids: Sequence[int] | None
     limit: int
+    sample: int = 0
 
 
 class Completion(NamedTuple):

@@ -51,7 +51,7 @@ def decode(
     limits = [request.limit for request in requests]
     processors: list[LogitsProcessor] = [RowForm(form, prompts)] if form is not None else []
     if sampling.temperature > 0:  # after the form, so that top_p counts the tokens that can stand
-        processors.append(RowNoise(sampling, prompts, model.device))
+        processors.append(RowNoise(sampling, prompts, model.device, [request.sample for request in requests]))
     output = model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
@@ -86,14 +86,18 @@ class RowLimits(StoppingCriteria):
 
 class RowNoise(LogitsProcessor):
     """Sampling as the argmax of scores plus Gumbel noise (Gumbel-max trick), from one generator per row that is seeded
-    with the row's own prompt."""
+    with the row's own prompt, and with the number of its sample from the second on."""
 
-    def __init__(self, sampling: Sampling, prompts: Sequence[torch.Tensor], device: torch.device) -> None:
+    def __init__(
+        self, sampling: Sampling, prompts: Sequence[torch.Tensor], device: torch.device, samples: Sequence[int] = ()
+    ) -> None:
         self._temperature = sampling.temperature
         self._top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
         self._generators = []
-        for prompt in prompts:
+        for prompt, sample in zip(prompts, samples or [0] * len(prompts), strict=True):
             seed = xxhash.xxh64_intdigest(array("q", prompt.tolist()).tobytes(), seed=sampling.seed)
+            if sample:
+                seed = xxhash.xxh64_intdigest(seed.to_bytes(8, "little"), seed=sample)
             self._generators.append(torch.Generator(device).manual_seed(seed))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

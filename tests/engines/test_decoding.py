@@ -42,3 +42,20 @@ def test_a_row_draws_the_same_wherever_it_stands() -> None:
     alone = RowNoise(Sampling(1.0, 1.0, 0), PROMPTS[2:3], torch.device("cpu"))(torch.empty(0), scores[:1])
     assert torch.equal(together[2], alone[0])
     assert not torch.equal(together[1], together[2])
+
+
+def test_samples_of_one_prompt_draw_differently_and_the_same_every_time() -> None:
+    scores = torch.zeros(3, 1000)
+    prompts = [torch.tensor([0, 7])] * 3
+
+    def drawn(samples: list[int], seed: int = 0) -> torch.Tensor:
+        count = len(samples)
+        noise = RowNoise(Sampling(1.0, 1.0, seed), prompts[:count], torch.device("cpu"), samples)
+        return noise(torch.empty(0), scores[:count])
+
+    rows = drawn([0, 1, 2])
+    assert len({tuple(row.tolist()) for row in rows}) == 3
+    assert torch.equal(drawn([2, 0]), rows[[2, 0]])
+    assert not torch.equal(drawn([1], seed=1)[0], rows[1])
+    plain = RowNoise(Sampling(1.0, 1.0, 0), prompts[:1], torch.device("cpu"))(torch.empty(0), scores[:1])
+    assert torch.equal(plain[0], rows[0])  # a single sample is what it was before there were several
