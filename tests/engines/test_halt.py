@@ -87,6 +87,15 @@ def test_nothing_is_handed_out_or_prepared_after_a_halt_and_everything_once_it_i
     assert prepared == [0]
 
 
+def test_a_halt_can_be_called_in_an_object_store(s3: str) -> None:
+    run = f"{s3}/run"
+    assert not halt.is_called(run)
+    halt.call(run)
+    assert halt.is_called(run)
+    halt.clear(run)
+    assert not halt.is_called(run)
+
+
 def test_storage_that_does_not_answer_has_called_no_halt(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert not halt.is_called(f"{tmp_path}/file/run")
