@@ -29,7 +29,7 @@ def find(settings: BoostSettings) -> InputFile:
         if found is None or not folder.is_run(found) or found["job"] != "boost":
             raise UserError(f"Input {given!r} is no run folder of a boost job; --only needs one, whole and by itself.")
         summary = _json(uri, "summary.json")
-        if summary is None or not summary.get("complete"):
+        if summary is None or summary.get("complete") is not True or not isinstance(summary.get("shards"), int):
             raise UserError(
                 f"The run in {given} is not complete; run it to its end with the command that began it, and then this one."
             )

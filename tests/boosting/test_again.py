@@ -164,6 +164,8 @@ def spoilt(run: Path, name: str) -> None:
         (run / "summary.json").unlink()
     elif name == "capped":
         (run / "summary.json").write_text('{"complete": false, "shards": 3}')
+    elif name == "summary of something else":
+        (run / "summary.json").write_text('{"complete": true}')
     elif name == "torn":
         (run / "pairs" / "part-00000001.parquet").write_bytes(b"PAR1 torn")
     elif name == "dead letters lost":
@@ -179,6 +181,7 @@ def spoilt(run: Path, name: str) -> None:
     [
         ("incomplete", "is not complete; run it to its end"),
         ("capped", "is not complete; run it to its end"),
+        ("summary of something else", "is not complete; run it to its end"),
         ("torn", "part-00000001.parquet is missing, damaged"),
         ("dead letters lost", "has 5 files of pairs and dead letters, and its summary.json says 6"),
         ("another job", "is no run folder of a boost job"),

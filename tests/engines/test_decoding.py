@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from midb_ray.engines.decoding import RowNoise, Sampling
+from midb_ray.engines.base import Request
+from midb_ray.engines.decoding import RowNoise, Sampling, decode
 
 SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0, float("-inf")])
 PROMPTS = [torch.tensor([0, number]) for number in range(8000)]
@@ -59,3 +61,17 @@ def test_samples_of_one_prompt_draw_differently_and_the_same_every_time() -> Non
     assert not torch.equal(drawn([1], seed=1)[0], rows[1])
     plain = RowNoise(Sampling(1.0, 1.0, 0), prompts[:1], torch.device("cpu"))(torch.empty(0), scores[:1])
     assert torch.equal(plain[0], rows[0])  # a single sample is what it was before there were several
+
+
+def test_a_request_is_answered_by_its_sample_whatever_else_is_in_the_batch() -> None:
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=200, **size)).eval()
+    requests = [Request(None, [5, 6, 7], 8, sample) for sample in range(3)]
+
+    def answers(asked: list[Request]) -> list[list[int]]:
+        return [ids for ids, _ in decode(model, asked, {1}, Sampling(1.0, 1.0, 0), lambda: False)]
+
+    together = answers(requests)
+    assert len(set(map(tuple, together))) == 3
+    assert answers([requests[2], Request(None, [9] * 5, 8), requests[1]])[::2] == [together[2], together[1]]
