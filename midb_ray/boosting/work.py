@@ -50,8 +50,9 @@ class BoostWork:
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
         headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
         found = requests(_requester(self), [headings[pair.language] for pair in pairs], texts)
-        sampled = [request and request._replace(sample=k) for request in found for k in range(self.settings.samples)]
-        return pack(shard.shard, pairs, dead, sampled, finished)
+        if (samples := self.settings.samples) > 1:
+            found = [request and request._replace(sample=number) for request in found for number in range(samples)]
+        return pack(shard.shard, pairs, dead, found, finished)
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """Judge every answer; see `engines.actor.Work`."""
@@ -89,7 +90,9 @@ def chosen(
         if found.decision != "kept_original":
             return found
         refused.append(found)
-    return refused[0]._replace(reasons=ordered([reason for one in refused for reason in one.reasons]))
+    if len(refused) == 1:
+        return found
+    return found._replace(reasons=ordered([reason for one in refused for reason in one.reasons]))
 
 
 def verdict(guard: Guard, raw: Text, language: str, request: Request | None, completion: Completion | None) -> Verdict:
