@@ -6,9 +6,11 @@ those of that run, so that the output is the whole corpus once more, each row of
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +30,11 @@ logger = logging.getLogger("midb_ray")
 FORMAT = "boosted"
 _SHARD_ROWS = 16  # times `shard_rows`: rows of a shard at most, as rows that are not tried cost memory too
 _SHARD_BYTES = 16 << 20  # of parts, which are compressed
+_READERS = 16  # parts looked at together: on object stores each takes some round trips
 _TOLD = {"language", "decision", "reasons"}  # columns by which pairs are chosen
 
 
-class Chosen(NamedTuple):
+class Contents(NamedTuple):
     """What a part holds: its rows, pairs and dead letters together; its bytes; and the language of each pair to be tried, by the
     pair's place in the part."""
 
@@ -59,27 +62,34 @@ def stretches(run: InputFile, settings: BoostSettings, step: int = 32) -> list[S
     return [Stretch(run.uri, first, min(first + step, count), digests, settings) for first in range(0, count, step)]
 
 
-def look(stretch: Stretch) -> list[Chosen]:
+def look(stretch: Stretch) -> list[Contents]:
     """What is in these parts, and which of their pairs are to be tried but for the limit. Raises `UserError` for a damaged part."""
-    return [_look(stretch, part) for part in range(stretch.first, stretch.stop)]
+    with ThreadPoolExecutor(max_workers=_READERS) as threads:
+        return list(threads.map(functools.partial(_look, stretch), range(stretch.first, stretch.stop)))
 
 
-def plan(run: InputFile, found: Iterable[Chosen], settings: BoostSettings, locales: Locales) -> Iterator[shards.Shard]:
+def plan(
+    run: InputFile, found: Iterable[Contents], settings: BoostSettings, locales: Locales
+) -> Iterator[shards.Shard]:
     """The shards of this run. Raises `UserError` if no pair at all is to be tried, or one in a language that `locales` lacks."""
     taken: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
     number = position = tried = dead = 0
-    group: list[tuple[Chosen, list[int]]] = []
+    bounds = (settings.shard_rows, _SHARD_ROWS * settings.shard_rows, _SHARD_BYTES)
+    group: list[tuple[Contents, list[int]]] = []
+    sizes = (0, 0, 0)
     for part in found:
         decisions.update(part.decisions)
         dead += part.rows - part.pairs
         for language in set(part.tried.values()):
             locales.resolve(language)
         mine = _limited(part.tried, taken, settings.limit)
-        if group and _is_full([*group, (part, mine)], settings.shard_rows):
+        own = (len(mine), part.rows, part.size)
+        sizes = (sizes[0] + own[0], sizes[1] + own[1], sizes[2] + own[2])
+        if group and any(size > bound for size, bound in zip(sizes, bounds, strict=True)):
             yield _shard(run, number, position, group, settings.limit is not None)
             number, position = number + 1, position + sum(one.rows for one, _ in group)
-            group = []
+            group, sizes = [], own
         group.append((part, mine))
         tried += len(mine)
     if not tried:
@@ -99,8 +109,11 @@ def read(settings: BoostSettings, shard: shards.Shard) -> tuple[list[Pair], list
     Raises OSError, and `UserError` if the parts are not those that were planned: their rows would be lost in silence.
     """
     parts = range(shard.offset, shard.offset + shard.length)
-    rows = pa.concat_tables(earlier.table(shard.uri, commit.PAIRS, part, BOOSTED_SCHEMA) for part in parts)
-    dead = pa.concat_tables(earlier.table(shard.uri, commit.DEAD_LETTERS, part, DEAD_LETTER_SCHEMA) for part in parts)
+    with ThreadPoolExecutor(max_workers=_READERS) as threads:
+        tables = functools.partial(earlier.table, shard.uri)
+        found = threads.map(functools.partial(tables, commit.PAIRS, BOOSTED_SCHEMA), parts)
+        buried = threads.map(functools.partial(tables, commit.DEAD_LETTERS, DEAD_LETTER_SCHEMA), parts)
+        rows, dead = pa.concat_tables(found), pa.concat_tables(buried)
     if rows.num_rows + dead.num_rows != shard.rows:
         raise UserError(
             f"{shard.uri} has changed since it was planned: shard {shard.shard} had {shard.rows} rows and has "
@@ -117,7 +130,7 @@ def read(settings: BoostSettings, shard: shards.Shard) -> tuple[list[Pair], list
     return pairs, [DeadLetter(*row.values()) for row in dead.to_pylist()], finished
 
 
-def _look(stretch: Stretch, number: int) -> Chosen:
+def _look(stretch: Stretch, number: int) -> Contents:
     place = commit.part_uri(stretch.run, commit.PAIRS, number)
     try:
         part = commit.read_part(stretch.run, number)
@@ -126,14 +139,14 @@ def _look(stretch: Stretch, number: int) -> Chosen:
                 f"{place} is missing, damaged or of other settings than its run; run that one again with the command that began it."
             )
         columns = _TOLD | ({"row"} if stretch.settings.sample < 1 else set())
-        table = earlier.table(stretch.run, commit.PAIRS, number, BOOSTED_SCHEMA, columns)
+        table = earlier.table(stretch.run, commit.PAIRS, BOOSTED_SCHEMA, number, columns)
         size = storage.info(place)
     except OSError as error:
         raise storage.explain(error, place, "read") from None
     languages = table.column("language").to_pylist()
     tried = {index: languages[index] for index in np.flatnonzero(_wanted(table, stretch.settings)).tolist()}
     decisions: Counter[str] = Counter(table.column("decision").to_pylist())
-    return Chosen(number, part.figures.rows_in, table.num_rows, size.size if size else 0, tried, dict(decisions))
+    return Contents(number, part.figures.rows_in, table.num_rows, size.size if size else 0, tried, dict(decisions))
 
 
 def _wanted(rows: pa.Table, settings: BoostSettings) -> Any:
@@ -166,17 +179,8 @@ def _limited(tried: dict[int, str], taken: Counter[str], limit: int | None) -> l
     return kept
 
 
-def _is_full(group: list[tuple[Chosen, list[int]]], shard_rows: int) -> bool:
-    """Whether these parts are too many for one shard."""
-    return (
-        sum(len(tried) for _, tried in group) > shard_rows
-        or sum(part.rows for part, _ in group) > _SHARD_ROWS * shard_rows
-        or sum(part.size for part, _ in group) > _SHARD_BYTES
-    )
-
-
 def _shard(
-    run: InputFile, number: int, position: int, group: list[tuple[Chosen, list[int]]], limited: bool
+    run: InputFile, number: int, position: int, group: list[tuple[Contents, list[int]]], limited: bool
 ) -> shards.Shard:
     rows, picked, before = 0, [], 0
     for part, tried in group:

@@ -63,7 +63,7 @@ def facts(run: str) -> tuple[int, frozenset[str]]:
     return summary["shards"], frozenset(found["digests"])
 
 
-def table(run: str, name: str, part: int, schema: pa.Schema, columns: set[str] | None = None) -> pa.Table:
+def table(run: str, name: str, schema: pa.Schema, part: int, columns: set[str] | None = None) -> pa.Table:
     """The rows of a part with the types of `schema`, all columns or some. Raises OSError, and `UserError` for one that is no such
     table."""
     place = commit.part_uri(run, name, part)
