@@ -134,7 +134,11 @@ def _refuse_blind_gate(work: BoostWork, table: pa.Table) -> None:
     looked_at = 0
     for place in range(0, table.num_rows, max(table.num_rows // _LOOKED_AT, 1)):
         (shard,) = shards.from_table(table.slice(place, 1))
-        for pair in taken(work, shard)[0]:
+        try:
+            pairs = taken(work, shard)[0]
+        except OSError as error:
+            raise storage.explain(error, shard.uri, "read") from None
+        for pair in pairs:
             if gate.number(pair.extra, column) is not None:
                 return
             looked_at += 1

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pydantic
 import pytest
 
+from midb_ray.boosting import plan
 from midb_ray.boosting.gate import Gate, number
 from midb_ray.boosting.gate_settings import GateSettings
 from midb_ray.boosting.guard_settings import GuardSettings
+from midb_ray.boosting.settings import BoostSettings
+from midb_ray.boosting.work import BoostWork
 from midb_ray.errors import UserError
 from midb_ray.locales import load_locales
 from midb_ray.pairs import Pair
+from midb_ray.runs import inputs
 
 GOOD = "Die Sonne geht im Osten auf, weil sich die Erde von Westen nach Osten um sich selbst dreht."
 
@@ -105,3 +110,20 @@ def test_signals_alone_are_blunt() -> None:
 def test_the_conditions_can_be_said_in_words() -> None:
     settings = GateSettings(languages=("de", "fr"), column="score", at_least=4.5, at_most=5, no_defects=True)
     assert settings.words() == "language de or fr, score of at least 4.5 and at most 5, no defect that signals see"
+
+
+@pytest.mark.parametrize(
+    ("column", "told"), [("scroe", "keys found: 'score', 'topic'"), ("topic", "keys found: 'score', 'topic'")]
+)
+def test_a_column_without_numbers_is_told_with_the_keys_that_there_are(tmp_path: Path, column: str, told: str) -> None:
+    corpus = tmp_path / "a.jsonl"
+    row = {"instruction": "Wie?", "output": "So.", "language": "de", "score": 3, "topic": "Wege"}
+    corpus.write_text("".join(json.dumps(row) + "\n" for _ in range(40)))
+    given = {"input": [str(corpus)], "output": f"{tmp_path}/run", "engine": {"kind": "echo"}, "shard_rows": 4}
+    settings = BoostSettings.model_validate({**given, "gate": {"column": column, "at_least": 1}})
+    work = BoostWork(settings, json.dumps(load_locales().fingerprint(), ensure_ascii=False))
+    with pytest.raises(UserError, match=f"None of 40 rows .* in the column '{column}' .*{told}"):
+        plan.make(work, f"{tmp_path}/run", inputs.find(settings.input), False, map)
+    sighted = settings.model_copy(update={"gate": GateSettings(column="score", at_least=1)})
+    found = plan.make(BoostWork(sighted, work.locales), f"{tmp_path}/run", inputs.find(settings.input), False, map)
+    assert found.rows.sum() == 40
