@@ -107,7 +107,7 @@ def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start) -
     before = books(earlier)
     again = command(earlier, output, "--only", "kept_original", "boosted")
     job = start(again)
-    wait_until(lambda: len(committed(output)) >= 8, job)
+    wait_until(lambda: len(committed(output)) >= 8, job, seconds=240)
     job.kill()
     job.wait()
     time.sleep(3)  # the workers of a dead driver leave by themselves
@@ -129,14 +129,14 @@ def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start) -
 def test_a_driver_that_is_killed_at_its_cap_leaves_no_halt_behind(tmp_path, make_corpus, books, start) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
     job = start(command(corpus, output, "--engine.echo-delay", "0.2", "--caps.hours", "0.003"))
-    wait_until(lambda: (output / "halt").exists(), job)
+    wait_until(lambda: (output / "halt").exists(), job, seconds=240)
     job.kill()
     job.wait()
     time.sleep(3)
     done = committed(output)
     assert len(done) < ROWS // SHARD_ROWS
     capped = start(command(corpus, output, "--caps.hours", "0.0001"))
-    assert capped.wait(timeout=60) == 4  # what was spent before the kill counts
+    assert capped.wait(timeout=120) == 4  # what was spent before the kill counts
     assert start(command(corpus, output, "--caps.hours", "1")).wait(timeout=120) == 0
     assert {name: committed(output)[name] for name in done} == done
     run = books(output)
