@@ -17,3 +17,4 @@ class ExitCode:
     ROWS_LOST = 1  # the books do not balance, or more dead letters than the error budget allows
     USER_ERROR = 2  # bad configuration, unreadable input, another run's folder
     FAILED = 3  # the job broke off; running it again resumes
+    CAPPED = 4  # a cap was reached and the job stopped cleanly; running it again with a higher cap resumes

@@ -79,14 +79,14 @@ class Guard:
         try:
             found = parsed(raw, answer)
         except prompts.AnswerError as error:
-            return Verdict("kept_original", _ordered([error.reason, *reasons]), raw, 0)
+            return Verdict("kept_original", ordered([error.reason, *reasons]), raw, 0)
         revised = Text(*map(_trimmed, raw, found))
         if revised == raw and finish != "error":
             return Verdict("unchanged", (), raw, 0)
         made = change(raw, revised, self._locales.find(language))
         reasons += [reason for reason, fails in self._checks if fails(made, self._settings)]
         if reasons:
-            return Verdict("kept_original", _ordered(reasons), raw, 0)
+            return Verdict("kept_original", ordered(reasons), raw, 0)
         return Verdict("boosted", (), revised, distance(raw, revised))
 
 
@@ -97,7 +97,8 @@ def parsed(raw: Text, answer: str) -> Text:
     return prompts.parse(answer)
 
 
-def _ordered(reasons: list[str]) -> tuple[str, ...]:
+def ordered(reasons: list[str]) -> tuple[str, ...]:
+    """Reasons in the order in which they are reported, each once."""
     return tuple(reason for reason in REASONS if reason in reasons)
 
 

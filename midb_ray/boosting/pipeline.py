@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from midb_ray.boosting import card_record, summary
+from midb_ray.boosting import caps, card_record, earlier, summary
 from midb_ray.boosting import plan as plans
+from midb_ray.boosting.gate import Gate
 from midb_ray.boosting.plan import Plan
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
@@ -52,9 +53,16 @@ def _checked(settings: BoostSettings, locales: Locales) -> tuple[BoostSettings, 
     """The settings as every process can use them, and the input files; what can be known to be wrong by now is refused."""
     if settings.language is not None:
         locales.resolve(settings.language)
+    Gate(settings.gate, settings.guard, locales)  # refuses languages that nobody knows
+    if settings.gate.blunt:
+        logger.warning(
+            "gate.no_defects by itself skips nearly every pair, those that experts would revise among them: docs/boosting.md."
+        )
     cluster.refuse_lost(settings.output)
     engine = engines.pinned(settings.engine, engines.check(settings.engine))
-    files = inputs.find(settings.input, leave_out=settings.output)
+    files = _files(settings, settings.output)
+    if settings.only:
+        return settings.model_copy(update={"engine": engine}), files
     prefix = f"{storage.absolute(settings.output).rstrip('/')}/"
     for file in files:
         if file.uri.startswith(prefix):
@@ -63,6 +71,11 @@ def _checked(settings: BoostSettings, locales: Locales) -> tuple[BoostSettings, 
             )
     inputs.check(files)
     return settings.model_copy(update={"engine": engine}), files
+
+
+def _files(settings: BoostSettings, output: str) -> list[inputs.InputFile]:
+    """The input files; an earlier run that is tried again counts as one."""
+    return [earlier.find(settings)] if settings.only else inputs.find(settings.input, leave_out=output)
 
 
 def _rehearse(work: BoostWork, place: str, files: list[inputs.InputFile], goes_on: bool) -> int:
@@ -81,6 +94,7 @@ def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dic
     plan = plans.make(work, place, files, found is not None, cluster.map_remotely)
     run = folder.open_run(place, "boost", wanted, settings.model_dump(mode="json"), found)
     done, figures = plans.committed(run, plan)
+    meter = caps.Meter(run.uri, settings.caps, settings.pool.replicas[-1], figures, settings.progress_seconds)
     if plan.is_new or not done.all():
         storage.delete(storage.join(run.uri, summary.FILE))
     if plan.is_new:
@@ -88,13 +102,13 @@ def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dic
     if done.any():
         logger.info("Resuming %s: %d of %d shards are done.", run.uri, done.sum(), len(done))
     if not done.all():
-        if plan.rows.any():
-            plans.restore_staged(work, run, plan, done)
-            _stream(run, work, plan, done, figures, mine)
-            coverage.compare(run.uri, plan.files, inputs.find(settings.input, leave_out=place))
-        else:
+        if not plan.rows.any():
             _commit_nothing(run, work)
-    return summary.finish(run, settings, len(done), int(plan.rows.sum()), figures)
+        elif meter.reached is None:
+            plans.restore_staged(work, run, plan, done)
+            _stream(run, work, plan, done, figures, mine, meter)
+            coverage.compare(run.uri, plan.files, _files(settings, place))
+    return summary.finish(run, settings, len(done), int(plan.rows.sum()), figures, meter)
 
 
 def _stream(
@@ -104,6 +118,7 @@ def _stream(
     done: npt.NDArray[np.bool_],
     figures: Figures,
     mine: claim.Claim,
+    meter: caps.Meter,
 ) -> None:
     from midb_ray.engines import pool
 
@@ -111,9 +126,11 @@ def _stream(
     build = functools.partial(engines.build, settings.engine)
     rows = int(plan.rows.sum())
     with progress.Progress(run.uri, "boost", rows, figures, settings.progress_seconds) as watch:
-        for _, shard_figures in pool.stream(run, len(done), done, work.prepare, build, work, settings.pool):
-            watch.add(shard_figures)
-            mine.check()
+        with meter:
+            for _, shard_figures in pool.stream(run, len(done), done, work.prepare, build, work, settings.pool):
+                watch.add(shard_figures)
+                meter.check()
+                mine.check()
         logger.info(watch.line())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from typing import NamedTuple
 
@@ -10,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from midb_ray.boosting import again, gate
 from midb_ray.boosting.settings import BoostSettings
-from midb_ray.boosting.work import BoostWork, languages
+from midb_ray.boosting.work import BoostWork, languages, locales_of, taken
 from midb_ray.errors import UserError
+from midb_ray.formats.records import keys_found
 from midb_ray.formats.registry import FORMATS, detect
 from midb_ray.runs import cluster, commit, coverage, folder, inputs, planning, shards, staging, storage
 from midb_ray.runs.figures import Figures
@@ -20,6 +23,8 @@ from midb_ray.runs.inputs import InputFile
 from midb_ray.runs.stream import Spread
 
 logger = logging.getLogger("midb_ray")
+
+_LOOKED_AT = 8  # shards in which a column is looked for
 
 
 class Plan(NamedTuple):
@@ -89,6 +94,8 @@ def restore_staged(work: BoostWork, run: folder.RunFolder, plan: Plan, done: npt
 def _planned(work: BoostWork, place: str, files: list[InputFile], first: int, spread: Spread) -> list[pa.Table]:
     """The shards of these files, numbered from `first`; compressed files are unpacked below the run folder."""
     settings = work.settings
+    if settings.only:
+        return [_again(work, files[0], spread)]
     logger.info("Planning %d file(s)…", len(files))
     tasks: list[planning.Scan] = []
     stage = functools.partial(staging.stage, storage.join(place, "staging"), settings.shard_rows)
@@ -104,8 +111,42 @@ def _planned(work: BoostWork, place: str, files: list[InputFile], first: int, sp
         found = planning.select(everything, lambda _: next(named), settings.limit)
     table = shards.to_table(found)
     if table.num_rows or first:
+        _refuse_blind_gate(work, table)
         return [table]
     return [shards.to_table([_nothing(files[0])])]
+
+
+def _again(work: BoostWork, run: InputFile, spread: Spread) -> pa.Table:
+    """The shards of a run that tries pairs of an earlier one again. Raises `UserError` for languages that are not known here."""
+    logger.info("Looking for %s in %s…", " or ".join(work.settings.only), run.name)
+    parts = (part for some in spread(again.look, again.stretches(run, work.settings)) for part in some)
+    table = shards.to_table(again.plan(run, parts, work.settings, locales_of(work)))
+    _refuse_blind_gate(work, table)
+    return table
+
+
+def _refuse_blind_gate(work: BoostWork, table: pa.Table) -> None:
+    """Raise `UserError` if the gate compares a column that seems not to exist: it would skip nothing, and nobody would know."""
+    column = work.settings.gate.column
+    if column is None:
+        return
+    keys: dict[str, None] = {}
+    looked_at = 0
+    for place in range(0, table.num_rows, max(table.num_rows // _LOOKED_AT, 1)):
+        (shard,) = shards.from_table(table.slice(place, 1))
+        try:
+            pairs = taken(work, shard)[0]
+        except OSError as error:
+            raise storage.explain(error, shard.uri, "read") from None
+        for pair in pairs:
+            if gate.number(pair.extra, column) is not None:
+                return
+            looked_at += 1
+            keys.update(dict.fromkeys(json.loads(pair.extra or "{}")))
+    if looked_at:
+        raise UserError(
+            f"None of {looked_at} rows that were looked at has a number in the column {column!r} (gate.column); {keys_found(keys)}."
+        )
 
 
 def _nothing(file: InputFile) -> shards.Shard:

@@ -7,10 +7,14 @@ from typing import Any, Literal
 import pydantic
 
 from midb_ray import prompts
+from midb_ray.boosting.cap_settings import CapSettings
+from midb_ray.boosting.gate_settings import GateSettings
 from midb_ray.boosting.guard_settings import GuardSettings
+from midb_ray.boosting.reasons import REASONS
 from midb_ray.config import Settings
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.settings import EngineSettings
+from midb_ray.pairs import DECISIONS
 
 
 class BoostSettings(Settings):
@@ -30,7 +34,14 @@ class BoostSettings(Settings):
     """Prompt template: locale names language, region and conventions; plain is the published one."""
     engine: EngineSettings = pydantic.Field(default_factory=dict, validate_default=True)
     pool: PoolSettings = PoolSettings()
+    gate: GateSettings = GateSettings()
     guard: GuardSettings = GuardSettings()
+    caps: CapSettings = CapSettings()
+    samples: int = pydantic.Field(1, ge=1, le=64)
+    """Answers for each pair, of which the first that the guard accepts is taken; more than one need a temperature."""
+    only: tuple[str, ...] = ()
+    """The input is the folder of an earlier boost run, of which only pairs with these decisions (kept_original:truncated: with this
+    reason) are tried again, from their raw texts; all others go over as they are."""
     shard_rows: int = pydantic.Field(256, ge=1, le=1_000_000)
     """Pairs in a shard; about a minute of work for one engine is right."""
     sample: float = pydantic.Field(1.0, gt=0, le=1)
@@ -50,13 +61,56 @@ class BoostSettings(Settings):
     progress_seconds: float = pydantic.Field(10, gt=0)
     """Seconds between progress lines and between writes of progress.json."""
 
+    @pydantic.field_validator("caps")
+    @classmethod
+    def _tokens_are_counted(cls, caps: CapSettings, info: pydantic.ValidationInfo) -> CapSettings:
+        engine = info.data.get("engine")
+        if caps.tokens is not None and engine is not None and engine.kind == "echo":
+            raise ValueError("the echo engine counts no tokens, so caps.tokens would never be reached; leave it out")
+        return caps
+
+    @pydantic.field_validator("samples")
+    @classmethod
+    def _samples_differ(cls, samples: int, info: pydantic.ValidationInfo) -> int:
+        engine = info.data.get("engine")
+        if samples > 1 and engine is not None and engine.temperature == 0:
+            raise ValueError(
+                f"{samples} samples would all be the same at engine.temperature 0; set a temperature or leave samples at 1"
+            )
+        return samples
+
+    @pydantic.field_validator("only")
+    @classmethod
+    def _is_a_decision(cls, only: tuple[str, ...], info: pydantic.ValidationInfo) -> tuple[str, ...]:
+        for one in only:
+            decision, colon, reason = one.partition(":")
+            if decision not in DECISIONS or (colon and (decision != "kept_original" or reason not in REASONS)):
+                raise ValueError(
+                    f"expected {', '.join(DECISIONS)}, or kept_original:REASON with a reason that the guard or the engine gives, "
+                    f"found {one!r}"
+                )
+        if only and len(info.data.get("input", ("",))) != 1:
+            raise ValueError(f"expected the folder of one earlier run as input, found {len(info.data['input'])} inputs")
+        for name, nothing in (("format", "auto"), ("language", None)):
+            if only and info.data.get(name, nothing) != nothing:
+                raise ValueError(f"the earlier run has settled what {name} stands for; leave {name} out")
+        return tuple(sorted(set(only)))
+
 
 def fingerprint(settings: BoostSettings, engine: dict[str, Any], locales: dict[str, Any]) -> dict[str, Any]:
     """What an output of boosting depends on, beside the input files: flat keys, plain values."""
     guard = {f"guard.{key}": value for key, value in settings.guard.model_dump(mode="json").items()}
+    gate = {f"gate.{key}": value for key, value in settings.gate.model_dump(mode="json", exclude_defaults=True).items()}
+    # What is left at its default is left out, so that runs from before these settings go on.
+    added = {
+        **({"samples": settings.samples} if settings.samples > 1 else {}),
+        **({"only": list(settings.only)} if settings.only else {}),
+    }
     return {
         **{f"engine.{key}": value for key, value in engine.items()},
         **guard,
+        **gate,
+        **added,
         "template": settings.template,
         "format": settings.format,
         "language": settings.language,

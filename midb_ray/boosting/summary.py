@@ -6,8 +6,10 @@ import logging
 
 import pyarrow as pa
 
+from midb_ray.boosting import caps
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import ExitCode
+from midb_ray.pairs import DECISIONS
 from midb_ray.runs import attempts, commit, folder, inputs, shards, storage
 from midb_ray.runs.figures import Figures
 
@@ -16,7 +18,9 @@ logger = logging.getLogger("midb_ray")
 FILE = "summary.json"
 
 
-def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures) -> int:
+def finish(
+    run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures, meter: caps.Meter
+) -> int:
     """Write the summary, check the books, say what came of it; returns the exit code."""
     folder.sweep(run.uri)
     complete = figures.balanced and figures.rows_in == rows
@@ -24,21 +28,25 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
         storage.delete_folder(storage.join(run.uri, attempts.FOLDER))
     share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
     within = share <= settings.max_dead_letters
+    stopped = None if complete else meter.reached
+    spent = {key: value if value is None else round(value, 6) for key, value in meter.spent._asdict().items()}
     folder.write_json(
         run.uri,
         FILE,
         {
             "job": "boost",
             "complete": complete,
+            **({} if stopped is None else {"stopped": stopped}),
             "within_error_budget": within,
             "shards": total,
             "rows": rows,
+            **({"again": {"run": settings.input[0], "only": list(settings.only)}} if settings.only else {}),
             **figures.to_dict(),
+            "spent": spent,
         },
     )
-    counts = ", ".join(
-        f"{figures.total(decision):,} {decision}" for decision in ("boosted", "unchanged", "kept_original")
-    )
+    shown = [name for name in DECISIONS if name != "skipped" or settings.gate.on or figures.total(name)]
+    counts = ", ".join(f"{figures.total(decision):,} {decision}" for decision in shown)
     logger.info(
         "%s rows in = %s pairs out (%s) + %s dead letters. Output: %s",
         f"{figures.rows_in:,}",
@@ -49,6 +57,15 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
     )
     if not rows:
         logger.info("The input has no rows: the output is empty.")
+    if stopped is not None:
+        caps.tell(run.uri, stopped)
+        logger.warning(
+            "Stopped at a cap: %s; %s of %s rows are done. The same command with a higher cap goes on from here.",
+            stopped,
+            f"{figures.rows_in:,}",
+            f"{rows:,}",
+        )
+        return ExitCode.CAPPED
     if not complete:
         logger.error("The books do not balance: %s rows were planned, %s are accounted for.", rows, figures.rows_in)
         return ExitCode.ROWS_LOST
@@ -82,4 +99,12 @@ def describe(
         mine = [shard for shard in found if shard.file == file.name]
         form = mine[0].format if mine else "–"
         logger.info("  %s: %s, %d shards, %s rows", file.name, form, len(mine), f"{sum(s.rows for s in mine):,}")
+    if settings.only:
+        logger.info("  tried again: %s; all other rows go over as they are", ", ".join(settings.only))
+    if settings.samples > 1:
+        logger.info("  samples: %d answers for each pair, the first that the guard accepts is taken", settings.samples)
+    if settings.gate.on:
+        logger.info("  gate: pairs are skipped that have %s", settings.gate.words())
+    if caps_set := settings.caps.words():
+        logger.info("  caps: %s", caps_set)
     return ExitCode.OK

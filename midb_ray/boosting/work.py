@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from midb_ray import prompts
-from midb_ray.boosting.guard import Guard, Verdict
+from midb_ray.boosting import again, output
+from midb_ray.boosting.gate import Gate
+from midb_ray.boosting.guard import Guard, Verdict, ordered
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.engines.actor import ENGINE_CRASH
 from midb_ray.engines.base import Completion, Request
-from midb_ray.engines.flight import Flight, pack
+from midb_ray.engines.flight import NOTHING_FINISHED, Flight, pack
 from midb_ray.engines.requests import Requester
 from midb_ray.formats.reading import Reader
 from midb_ray.formats.records import Record
 from midb_ray.formats.registry import FORMATS
 from midb_ray.locales import Locales
-from midb_ray.pairs import BOOSTED_SCHEMA, DeadLetter, Pair, Text
+from midb_ray.pairs import DeadLetter, Pair, Text
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
 from midb_ray.signals.language import Identifier
@@ -40,32 +42,34 @@ class BoostWork:
     locales: str
 
     def prepare(self, shard: shards.Shard) -> pa.Table:
-        """Read a shard, render and tokenise its prompts: one row for `flight`. Raises OSError if it cannot be read."""
-        pairs, dead = read(self, shard)
+        """Read a shard, set aside what the gate skips, render and tokenise the prompts: one row for `flight`. Raises OSError if the
+        shard cannot be read."""
+        pairs, dead, finished = taken(self, shard)
+        if self.settings.gate.on:
+            pairs, finished = _gated(_gate(self), pairs, finished)
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
         headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
         found = requests(_requester(self), [headings[pair.language] for pair in pairs], texts)
-        return pack(shard.shard, pairs, dead, found)
+        if (samples := self.settings.samples) > 1:
+            found = [request and request._replace(sample=number) for request in found for number in range(samples)]
+        return pack(shard.shard, pairs, dead, found, finished)
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """Judge every answer; see `engines.actor.Work`."""
-        guard, table = _guard(self), flight.pairs
+        guard, table, samples = _guard(self), flight.pairs, self.settings.samples
         languages = table.column("language").to_pylist()
         texts = map(Text, *(table.column(name).to_pylist() for name in Text._fields))
-        judged = zip(texts, languages, flight.requests, completions, strict=True)
-        verdicts = [verdict(guard, *one) for one in judged]
-        prompt_tokens = [
-            None if request is None or request.ids is None else len(request.ids) for request in flight.requests
+        answers = list(zip(flight.requests, completions, strict=True))
+        verdicts = [
+            chosen(guard, text, language, answers[place * samples : (place + 1) * samples])
+            for place, (text, language) in enumerate(zip(texts, languages, strict=True))
         ]
-        answer_tokens = [None if completion is None else completion.tokens for completion in completions]
-        figures = Figures(rows_in=len(verdicts) + flight.dead_letters.num_rows)
-        for language, found in zip(languages, verdicts, strict=True):
-            figures.count(language, found.decision, found.reasons)
+        prompt_tokens, answer_tokens = output.tokens(flight.requests, completions, samples)
+        figures = output.figures(verdicts, languages, flight.finished, flight.dead_letters)
         figures.prompt_tokens = sum(count or 0 for count in prompt_tokens)
         figures.answer_tokens = sum(count or 0 for count in answer_tokens)
-        figures.dead_letters = flight.dead_letters.num_rows
-        figures.dead_letter_reasons.update(flight.dead_letters.column("reason").to_pylist())
-        return _output(table, verdicts, prompt_tokens, answer_tokens), flight.dead_letters, figures
+        rows = output.judged(table, verdicts, prompt_tokens, answer_tokens)
+        return output.merged(rows, flight.finished), flight.dead_letters, figures
 
 
 def requests(requester: Requester, headings: list[str], texts: list[Text]) -> list[Request | None]:
@@ -75,8 +79,24 @@ def requests(requester: Requester, headings: list[str], texts: list[Text]) -> li
     return requester.requests(rendered, serialised)
 
 
+def chosen(
+    guard: Guard, raw: Text, language: str, answers: Sequence[tuple[Request | None, Completion | None]]
+) -> Verdict:
+    """What becomes of one pair: the first of its answers that the guard accepts, else the original with every reason for which
+    one was refused."""
+    refused = []
+    for request, completion in answers:
+        found = verdict(guard, raw, language, request, completion)
+        if found.decision != "kept_original":
+            return found
+        refused.append(found)
+    if len(refused) == 1:
+        return found
+    return found._replace(reasons=ordered([reason for one in refused for reason in one.reasons]))
+
+
 def verdict(guard: Guard, raw: Text, language: str, request: Request | None, completion: Completion | None) -> Verdict:
-    """What becomes of one pair. `request` or `completion` is None where the engine was not asked."""
+    """What becomes of one pair with one answer. `request` or `completion` is None where the engine was not asked."""
     if request is None or completion is None:
         return Verdict("kept_original", ("prompt_too_long",), raw, 0)
     if completion.finish == "error":
@@ -85,8 +105,15 @@ def verdict(guard: Guard, raw: Text, language: str, request: Request | None, com
     return guard.judge(raw, language, completion.text, completion.finish)
 
 
+def taken(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLetter], pa.Table]:
+    """The pairs of a shard that need an answer, its dead letters, and its other rows (with `FINISHED_SCHEMA`)."""
+    if shard.layout == shards.PARTS:
+        return again.read(work.settings, shard)
+    return *read(work, shard), NOTHING_FINISHED
+
+
 def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLetter]]:
-    """The pairs and dead letters of a shard."""
+    """The pairs and dead letters of a shard of outside input."""
     pairs: list[Pair] = []
     dead: list[DeadLetter] = []
     if shard.error is not None:
@@ -111,38 +138,26 @@ def _outcomes(work: BoostWork, shard: shards.Shard) -> Iterator[Pair | DeadLette
         yield reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
 
 
-def _output(
-    pairs: pa.Table, verdicts: list[Verdict], prompt_tokens: list[int | None], answer_tokens: list[int | None]
-) -> pa.Table:
-    """The table of `BOOSTED_SCHEMA`; columns that nothing changes are those of `pairs`."""
-    decisions, reasons, final, distances = zip(*verdicts, strict=True) if verdicts else ((), (), (), ())
-    columns: dict[str, Any] = {
-        **{name: pairs.column(name) for name in ("row", "id", "source_id", "language", "repairs", "extra")},
-        **{f"raw_{name}": pairs.column(name) for name in Text._fields},
-        **dict(zip(Text._fields, zip(*final, strict=True) if final else ((), (), ()), strict=True)),
-        "decision": decisions,
-        "reasons": reasons,
-        "distance": distances,
-        "prompt_tokens": prompt_tokens,
-        "answer_tokens": answer_tokens,
-    }
-    arrays = [
-        column if isinstance(column, pa.ChunkedArray) else pa.array(column, type=field.type)
-        for field in BOOSTED_SCHEMA
-        for column in [columns[field.name]]
-    ]
-    return pa.Table.from_arrays(arrays, schema=BOOSTED_SCHEMA)
+def _gated(gate: Gate, pairs: list[Pair], finished: pa.Table) -> tuple[list[Pair], pa.Table]:
+    """The pairs that go on to the engine, and the finished rows with those that the gate skips among them."""
+    before = set(finished.column("place").to_pylist())
+    places = [place for place in range(len(pairs) + len(before)) if place not in before]
+    skips = [gate.skips(pair) for pair in pairs]
+    left = output.skipped(list(itertools.compress(pairs, skips)), list(itertools.compress(places, skips)))
+    rest = [pair for pair, skip in zip(pairs, skips, strict=True) if not skip]
+    return rest, pa.concat_tables([finished, left])
 
 
 @functools.lru_cache(maxsize=2)
-def _locales(work: BoostWork) -> Locales:
+def locales_of(work: BoostWork) -> Locales:
+    """The languages that the run knows."""
     return Locales(json.loads(work.locales))
 
 
 @functools.lru_cache(maxsize=8)
 def _reader(work: BoostWork, form: str) -> Reader:
-    identifier = Identifier(_locales(work))
-    return Reader(FORMATS[form], _locales(work), work.settings.language, identifier.identify)
+    identifier = Identifier(locales_of(work))
+    return Reader(FORMATS[form], locales_of(work), work.settings.language, identifier.identify)
 
 
 @functools.lru_cache(maxsize=2)
@@ -153,9 +168,14 @@ def _requester(work: BoostWork) -> Requester:
 @functools.lru_cache(maxsize=256)
 def _heading(work: BoostWork, language: str) -> str:
     """What stands before the serialised pair in the prompt of a language."""
-    return prompts.heading(work.settings.template, _locales(work).resolve(language))
+    return prompts.heading(work.settings.template, locales_of(work).resolve(language))
 
 
 @functools.lru_cache(maxsize=2)
 def _guard(work: BoostWork) -> Guard:
-    return Guard(work.settings.guard, _locales(work))
+    return Guard(work.settings.guard, locales_of(work))
+
+
+@functools.lru_cache(maxsize=2)
+def _gate(work: BoostWork) -> Gate:
+    return Gate(work.settings.gate, work.settings.guard, locales_of(work))

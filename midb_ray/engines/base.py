@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
+
+import xxhash
 
 Finish = Literal["stop", "length", "error"]
 
@@ -11,12 +14,21 @@ Finish = Literal["stop", "length", "error"]
 class Request(NamedTuple):
     """One prompt for an engine: as text for engines that take text, as token ids for the others.
 
-    `limit` is the largest number of new tokens.
+    `limit` is the largest number of new tokens. Several requests of the same prompt differ in `sample`, from which and from the
+    engine's seed their random numbers follow.
     """
 
     text: str | None
     ids: Sequence[int] | None
     limit: int
+    sample: int = 0
+
+
+def seed_of(request: Request, seed: int) -> int:
+    """The seed (64 bits) from which a request's answer is drawn: that of the settings, the prompt and, from the second sample on,
+    its number. What shares the batch changes nothing."""
+    found = xxhash.xxh64_intdigest(array("q", request.ids or ()).tobytes(), seed=seed)
+    return xxhash.xxh64_intdigest(found.to_bytes(8, "little"), seed=request.sample) if request.sample else found
 
 
 class Completion(NamedTuple):

@@ -6,16 +6,14 @@ the batch (up to ties that padding tips, as floating-point sums depend on their 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import xxhash
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation import TopPLogitsWarper
 
-from midb_ray.engines.base import Finish, Request
+from midb_ray.engines.base import Finish, Request, seed_of
 from midb_ray.engines.form import Form, RowForm
 
 
@@ -51,7 +49,7 @@ def decode(
     limits = [request.limit for request in requests]
     processors: list[LogitsProcessor] = [RowForm(form, prompts)] if form is not None else []
     if sampling.temperature > 0:  # after the form, so that top_p counts the tokens that can stand
-        processors.append(RowNoise(sampling, prompts, model.device))
+        processors.append(RowNoise(sampling, requests, model.device))
     output = model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
@@ -85,16 +83,14 @@ class RowLimits(StoppingCriteria):
 
 
 class RowNoise(LogitsProcessor):
-    """Sampling as the argmax of scores plus Gumbel noise (Gumbel-max trick), from one generator per row that is seeded
-    with the row's own prompt."""
+    """Sampling as the argmax of scores plus Gumbel noise (Gumbel-max trick), from one generator per row (see
+    `base.seed_of`)."""
 
-    def __init__(self, sampling: Sampling, prompts: Sequence[torch.Tensor], device: torch.device) -> None:
+    def __init__(self, sampling: Sampling, requests: Sequence[Request], device: torch.device) -> None:
         self._temperature = sampling.temperature
         self._top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
-        self._generators = []
-        for prompt in prompts:
-            seed = xxhash.xxh64_intdigest(array("q", prompt.tolist()).tobytes(), seed=sampling.seed)
-            self._generators.append(torch.Generator(device).manual_seed(seed))
+        seeds = [seed_of(request, sampling.seed) for request in requests]
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         scores = scores / self._temperature

@@ -21,7 +21,8 @@ import ray.data
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
+from midb_ray.engines import halt
+from midb_ray.engines.actor import EngineBuilder, Work, refusal
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
 from midb_ray.runs import memory, storage
@@ -34,10 +35,10 @@ _SOURCE_TASKS = 4
 
 
 class PlanSource(Datasource):
-    """The shards of a plan that are not done yet, as a Ray Data source of one plan row per block."""
+    """The shards of a run's plan that are not done yet, as a Ray Data source of one plan row per block."""
 
-    def __init__(self, plan: str, shards: int, done: npt.NDArray[np.bool_]) -> None:
-        self._plan, self._shards, self._done = plan, shards, done
+    def __init__(self, run: str, shards: int, done: npt.NDArray[np.bool_]) -> None:
+        self._run, self._shards, self._done = run, shards, done
 
     def get_name(self) -> str:
         return "Plan"
@@ -51,15 +52,17 @@ class PlanSource(Datasource):
         step = max(math.ceil(self._shards / min(_SOURCE_TASKS, max(parallelism, 1))), 1)
         metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [
-            ReadTask(functools.partial(_plan_rows, self._plan, start, self._done[start : start + step]), metadata)
+            ReadTask(functools.partial(_plan_rows, self._run, start, self._done[start : start + step]), metadata)
             for start in range(0, self._shards, step)
         ]
 
 
-def _plan_rows(plan: str, start: int, done: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
-    for table in read_plan(plan, start, len(done)):
+def _plan_rows(run: str, start: int, done: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
+    for table in read_plan(storage.join(run, PLAN), start, len(done)):
         for index in range(table.num_rows):
             if not done[index]:
+                if halt.is_called(run):
+                    return
                 yield table.slice(index, 1)
         done = done[table.num_rows :]
 
@@ -73,7 +76,8 @@ def stream(
     work: Work,
     pool: PoolSettings,
 ) -> Iterator[tuple[int, Figures]]:
-    """Run the shards that are not `done` through the pool; yields each with its figures once it is committed.
+    """Run the shards that are not `done` through the pool; yields each with its figures once it is committed. Ends early, with
+    some of them undone, when a halt is called.
 
     Raises `UserError` for what a task or an actor could not do because of something the user can mend; it comes as a row, since
     an exception would arrive wrapped in pages of Ray Data's own advice.
@@ -84,17 +88,15 @@ def stream(
     context.print_on_execution_start = False
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
-    dataset = ray.data.read_datasource(
-        PlanSource(storage.join(run.uri, PLAN), shards, done), override_num_blocks=_SOURCE_TASKS
-    )
+    dataset = ray.data.read_datasource(PlanSource(run.uri, shards, done), override_num_blocks=_SOURCE_TASKS)
     dataset = dataset.map_batches(
-        functools.partial(_prepared, prepare),
+        functools.partial(_prepared, run.uri, prepare),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=pool.cpus_per_task,
     )
     dataset = dataset.map_batches(
-        EngineActor,
+        halt.HaltingActor,
         fn_constructor_args=(run, build, work),
         batch_size=1,
         batch_format="pyarrow",
@@ -110,11 +112,15 @@ def stream(
     for row in dataset.iter_rows():
         if row["error"] is not None:
             raise UserError(row["error"])
+        if row["figures"] is None:
+            continue  # a halt was called before it began
         yield row["shard"], Figures.from_json(row["figures"])
 
 
-def _prepared(prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
+def _prepared(run: str, prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
     (shard,) = from_table(row)
+    if halt.is_called(run):
+        return halt.undone(shard.shard)
     try:
         return prepare(shard)
     except UserError as error:

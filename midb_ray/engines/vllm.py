@@ -10,15 +10,13 @@ import itertools
 import math
 import os
 import threading
-from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import torch
-import xxhash
 
 from midb_ray.engines import adapters, devices, models
-from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request
+from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request, seed_of
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
@@ -146,8 +144,8 @@ class VllmEngine:
         assert request.ids is not None
         chosen: dict[str, Any] = {"max_tokens": request.limit, "temperature": self._settings.temperature}
         if self._settings.temperature > 0:
-            drawn = xxhash.xxh64_intdigest(array("q", request.ids).tobytes(), seed=self._settings.seed)
-            chosen |= {"top_p": self._settings.top_p, "seed": drawn >> 1}  # vLLM's seeds are signed
+            seed = seed_of(request, self._settings.seed) >> 1  # vLLM's are signed
+            chosen |= {"top_p": self._settings.top_p, "seed": seed}
         try:
             output = (await self._last(request.ids, stop_token_ids=self._end, **chosen)).outputs[0]
         except _RowError as error:

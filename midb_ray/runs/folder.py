@@ -5,7 +5,8 @@ pairs/            committed output, a file per shard     dead_letters/  rows tha
 attempts/         shards that took an engine down        staging/       input that had to be unpacked
 progress.json     rewritten every few seconds            metrics.jsonl  the same over time
 summary.json      totals, written at the end             driver.json    who is at work, while somebody is
-nonce             proof that storage is shared           report.html    made at the end
+nonce             proof that storage is shared           spent.json     time that engines were up, for the caps
+halt              says that no shard begins any more     report.html    made at the end
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _OURS = (
     "metrics.jsonl",
     "summary.json",
     "nonce",
+    "spent.json",
+    "halt",
     "report.html",
     "deepspeed.json",
 )

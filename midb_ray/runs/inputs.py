@@ -159,7 +159,7 @@ def _refuse_strays(file: InputFile, below_folder: bool) -> None:
             raise storage.explain(error, file.name, "follow the link") from None
     if below_folder and f"/{file.name}".endswith(_RUN) and (job := _job(file)):
         place = file.name.rpartition("/")[0] or "."
-        instead = ", or give its pairs/ folder" if job == "boost" else ""
+        instead = ", give its pairs/ folder, or try some of its pairs again with --only" if job == "boost" else ""
         raise UserError(f"{place} is the output of an earlier run ({job}); leave it out of the input{instead}.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,16 +13,22 @@ from midb_ray.errors import UserError
 from midb_ray.runs import parquet, records, storage
 from midb_ray.runs.inputs import InputFile, Layout
 
+PARTS: Final = "parts"
+"""Layout of a shard that is parts of an earlier run: `uri` is that run's, `offset` and `length` are numbers of parts."""
+
 
 class Shard(NamedTuple):
     """One unit of work. For lines and arrays `offset` and `length` are bytes and `line` the first line's number; for Parquet
     they are row numbers. `position` is the number of the first row in the file, from 1; `picked` the selected rows in the shard
-    (None: all), `rows` their number. `error` says that the file ended early here: one more row, which is a dead letter."""
+    (None: all), `rows` their number. `error` says that the file ended early here: one more row, which is a dead letter.
+
+    With the layout `PARTS` `rows` counts all rows of the parts, and `picked` are the pairs that are tried again (None: all that
+    the settings name)."""
 
     shard: int
     file: str
     uri: str
-    layout: Layout
+    layout: Layout | Literal["parts"]
     format: str
     offset: int
     length: int

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.boosting.earlier_runs import finished_run
+
 pytestmark = pytest.mark.slow
 
 ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 960, 12, 2, 2
@@ -98,6 +100,49 @@ def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(
     assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
     assert run.summary["complete"]
     assert run.left_over == []
+
+
+def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start) -> None:
+    earlier, output = finished_run(tmp_path / "earlier", ROWS, SHARD_ROWS, dead_every=10), tmp_path / "run"
+    before = books(earlier)
+    again = command(earlier, output, "--only", "kept_original", "boosted")
+    job = start(again)
+    wait_until(lambda: len(committed(output)) >= 8, job, seconds=240)
+    job.kill()
+    job.wait()
+    time.sleep(3)  # the workers of a dead driver leave by themselves
+    done = committed(output)
+    assert len(done) < ROWS // SHARD_ROWS // 2
+
+    assert start(again).wait(timeout=120) == 0
+    assert {name: committed(output)[name] for name in done} == done
+    run = books(output)
+    assert run.rows == before.rows
+    assert run.dead_letters.to_pylist() == before.dead_letters.to_pylist()
+    tried = [row for row in before.pairs.to_pylist() if row["decision"] in ("kept_original", "boosted")]
+    after = {row["row"]: row for row in run.pairs.to_pylist()}
+    assert {after[row["row"]]["answer_tokens"] for row in tried} == {0}  # echo's; the earlier run's counts are not
+    assert all(after[row["row"]] == row for row in before.pairs.to_pylist() if row not in tried)
+    assert run.left_over == []
+
+
+def test_a_driver_that_is_killed_at_its_cap_leaves_no_halt_behind(tmp_path, make_corpus, books, start) -> None:
+    corpus, output = make_corpus(ROWS), tmp_path / "run"
+    job = start(command(corpus, output, "--engine.echo-delay", "0.2", "--caps.hours", "0.003"))
+    wait_until(lambda: (output / "halt").exists(), job, seconds=240)
+    job.kill()
+    job.wait()
+    time.sleep(3)
+    done = committed(output)
+    assert len(done) < ROWS // SHARD_ROWS
+    capped = start(command(corpus, output, "--caps.hours", "0.0001"))
+    assert capped.wait(timeout=120) == 4  # what was spent before the kill counts
+    assert start(command(corpus, output, "--caps.hours", "1")).wait(timeout=120) == 0
+    assert {name: committed(output)[name] for name in done} == done
+    run = books(output)
+    assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
+    assert run.summary["complete"]
+    assert 0.003 <= run.summary["spent"]["hours"] < 1
 
 
 def test_a_killed_actor_is_replaced_and_nothing_is_lost(tmp_path, make_corpus, books, start) -> None:

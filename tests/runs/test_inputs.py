@@ -146,7 +146,8 @@ def test_the_output_of_an_earlier_run_is_no_input(data: Path, given: str, place:
     with pytest.raises(UserError) as caught:
         inputs.find((given,))
     assert str(caught.value) == (
-        f"{place} is the output of an earlier run (boost); leave it out of the input, or give its pairs/ folder."
+        f"{place} is the output of an earlier run (boost); leave it out of the input, give its pairs/ folder, "
+        "or try some of its pairs again with --only."
     )
     assert names("data/old/pairs") == ["data/old/pairs/part-0.parquet"]
     assert names("data/old/run.json") == ["data/old/run.json"]

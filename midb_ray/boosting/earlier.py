@@ -1,0 +1,96 @@
+"""A finished boost run as the input of another one: whether it is whole, and the tables in its parts."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from midb_ray.boosting.settings import BoostSettings
+from midb_ray.errors import UserError
+from midb_ray.runs import commit, folder, storage
+from midb_ray.runs.inputs import InputFile
+
+
+def find(settings: BoostSettings) -> InputFile:
+    """The earlier run as the one input of this run: its size is that of its parts, its version changes with any of them.
+
+    Raises `UserError` if it is no whole boost run, or if the output is the same folder or one inside of it.
+    """
+    (given,) = settings.input
+    uri = storage.absolute(given).rstrip("/")
+    _refuse_in_place(uri, storage.absolute(settings.output).rstrip("/"))
+    try:
+        found = _json(uri, "run.json")
+        if found is None or not folder.is_run(found) or found["job"] != "boost":
+            raise UserError(f"Input {given!r} is no run folder of a boost job; --only needs one, whole and by itself.")
+        summary = _json(uri, "summary.json")
+        if summary is None or summary.get("complete") is not True or not isinstance(summary.get("shards"), int):
+            raise UserError(
+                f"The run in {given} is not complete; run it to its end with the command that began it, and then this one."
+            )
+        files = [
+            file
+            for name in (commit.PAIRS, commit.DEAD_LETTERS)
+            for file in storage.list_files(storage.join(uri, name))
+            if commit.shard_of(file.uri) is not None
+        ]
+    except OSError as error:
+        raise storage.explain(error, given, "read the run") from None
+    if len(files) != 2 * summary["shards"]:
+        raise UserError(
+            f"The run in {given} has {len(files)} files of pairs and dead letters, and its summary.json says "
+            f"{2 * summary['shards']}; run it to its end with the command that began it."
+        )
+    version = xxhash.xxh3_64()
+    for file in files:
+        version.update(f"{file.uri[len(uri) :]} {file.size} {file.version}\n".encode())
+    return InputFile(given.rstrip("/"), uri, sum(file.size for file in files), version.hexdigest())
+
+
+def facts(run: str) -> tuple[int, frozenset[str]]:
+    """The number of a run's parts, and the digests by which they are known. Raises `UserError` if it is not there any more."""
+    try:
+        found, summary = _json(run, "run.json"), _json(run, "summary.json")
+    except OSError as error:
+        raise storage.explain(error, run, "read the run") from None
+    if found is None or summary is None:
+        raise UserError(f"The run in {run} was removed or goes on meanwhile; put it back, or wait for its end.")
+    return summary["shards"], frozenset(found["digests"])
+
+
+def table(run: str, name: str, schema: pa.Schema, part: int, columns: set[str] | None = None) -> pa.Table:
+    """The rows of a part with the types of `schema`, all columns or some. Raises OSError, and `UserError` for one that is no such
+    table."""
+    place = commit.part_uri(run, name, part)
+    fields = [field for field in schema if columns is None or field.name in columns]
+    try:
+        with storage.open_input(place) as stream:
+            found = pq.ParquetFile(stream).read(columns=[field.name for field in fields])
+        arrays = [found.column(field.name).cast(field.type) for field in fields]
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    except (pa.ArrowException, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{place} is damaged ({reason}); run its run again with the command that began it.") from None
+
+
+def _json(run: str, name: str) -> dict[str, Any] | None:
+    """The object in one of a run's JSON files; None if there is none. Raises OSError."""
+    try:
+        found = json.loads(storage.read_bytes(storage.join(run, name)))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _refuse_in_place(run: str, place: str) -> None:
+    if storage.is_local(run) and storage.is_local(place):
+        run, place = os.path.realpath(run), os.path.realpath(place)
+    if run == place or place.startswith(f"{run}/") or run.startswith(f"{place}/"):
+        raise UserError(
+            f"The output {place} and the run {run} that is tried again are not apart; give another --output."
+        )

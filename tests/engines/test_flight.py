@@ -1,0 +1,42 @@
+"""What travels with a shard comes out as it went in."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from midb_ray.engines.base import Request
+from midb_ray.engines.flight import FINISHED_SCHEMA, pack, rows, unpack
+from midb_ray.pairs import DeadLetter, Pair, table_to_pairs
+
+PAIRS = [Pair(f"f:{n}", None, None, "de", f"Frage {n}", "", "Antwort") for n in range(2)]
+REQUESTS = [Request(None, [1, 2], 9, sample) for sample in range(3)]
+FINISHED = pa.Table.from_pylist(
+    [
+        {
+            **dict.fromkeys(("row", "language", "instruction", "input", "response"), "x"),
+            **dict.fromkeys(("raw_instruction", "raw_input", "raw_response"), "x"),
+            "decision": "skipped",
+            "reasons": [],
+            "repairs": ["a"],
+            "extra": "{}",
+            "place": 1,
+        }
+    ],
+    schema=FINISHED_SCHEMA,
+)
+
+
+def test_samples_and_finished_rows_travel_along() -> None:
+    letter = DeadLetter("f:9", "f", 9, 0, "invalid_json", "no", b"{")
+    packed = pack(4, PAIRS, [letter], [*REQUESTS, None, None, None], FINISHED)
+    flight = unpack(packed)
+    assert flight.requests == [*REQUESTS, None, None, None]
+    assert flight.finished.equals(FINISHED)
+    assert table_to_pairs(flight.pairs) == PAIRS
+    assert rows(packed) == 4
+
+
+def test_a_shard_may_be_finished_altogether() -> None:
+    packed = pack(0, [], [], [], FINISHED)
+    assert rows(packed) == unpack(packed).finished.num_rows == 1
+    assert unpack(pack(0, PAIRS, [], [None, None])).finished.equals(FINISHED_SCHEMA.empty_table())

@@ -1,0 +1,102 @@
+"""A halt: what an engine has taken in is finished, and nothing else begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from midb_ray.engines import halt, pool
+from midb_ray.engines.base import Completion, Request
+from midb_ray.engines.flight import pack, unpack
+from midb_ray.pairs import Pair, table_to_pairs
+from midb_ray.runs import commit, folder, shards
+from midb_ray.runs.figures import Figures
+
+PAIR = Pair("f:1", None, None, "de", "Frage", "", "Antwort")
+
+
+class Waiting:
+    """An engine that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        self.asked.set()
+        await self.told.wait()
+        return [Completion("answer", "stop", 1) for _ in requests]
+
+    def close(self) -> None: ...
+
+
+class Keep:
+    def finish(self, flight, completions):
+        figures = Figures(rows_in=flight.pairs.num_rows)
+        for pair in table_to_pairs(flight.pairs):
+            figures.count(pair.language, "unchanged", ())
+        return flight.pairs, flight.dead_letters, figures
+
+
+def test_a_shard_inside_an_actor_is_committed_and_the_next_one_left(tmp_path: Path) -> None:
+    run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    row = [pack(shard, [PAIR], [], [Request("prompt", None, 9)]) for shard in range(2)]
+
+    async def halted() -> list[dict[str, object]]:
+        engine = Waiting()
+        actor = halt.HaltingActor(run, lambda: engine, Keep())
+        first = asyncio.create_task(actor(row[0]))
+        await engine.asked.wait()
+        halt.call(run.uri)
+        second = await actor(row[1])
+        engine.told.set()
+        return [table.to_pylist()[0] for table in (await first, second)]
+
+    done, left = asyncio.run(halted())
+    assert Figures.from_json(done["figures"]).rows_out == 1
+    assert (left["shard"], left["figures"], left["error"]) == (1, None, None)
+    assert commit.read_part(run.uri, 0) is not None
+    assert commit.read_part(run.uri, 1) is None
+
+
+def test_nothing_is_handed_out_or_prepared_after_a_halt_and_everything_once_it_is_over(tmp_path: Path) -> None:
+    import numpy as np
+
+    run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    plan = [shards.Shard(n, "f", "f", "lines", "alpaca", 0, 0, 1, 1, 1) for n in range(6)]
+    shards.write_plan(f"{run.uri}/plan.parquet", [shards.to_table(plan)])
+    prepared = []
+
+    def prepare(shard):
+        prepared.append(shard.shard)
+        return pack(shard.shard, [PAIR], [], [None])
+
+    handed = pool._plan_rows(run.uri, 0, np.array([False, True, False, False, False, False]))
+    first = next(handed)
+    halt.call(run.uri)
+    assert list(handed) == []
+    left = pool._prepared(run.uri, prepare, first).to_pylist()
+    assert left == [{"shard": 0, "figures": None, "error": None}]
+    assert prepared == []
+    halt.clear(run.uri)
+    halt.clear(run.uri)  # also where there is none
+    assert [row.column("shard")[0].as_py() for row in pool._plan_rows(run.uri, 0, np.zeros(6, dtype=bool))] == list(
+        range(6)
+    )
+    assert unpack(pool._prepared(run.uri, prepare, first)).shard == 0
+    assert prepared == [0]
+
+
+def test_a_halt_can_be_called_in_an_object_store(s3: str) -> None:
+    run = f"{s3}/run"
+    assert not halt.is_called(run)
+    halt.call(run)
+    assert halt.is_called(run)
+    halt.clear(run)
+    assert not halt.is_called(run)
+
+
+def test_storage_that_does_not_answer_has_called_no_halt(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not halt.is_called(f"{tmp_path}/file/run")
+    assert not halt.is_called(f"{tmp_path}/absent")
