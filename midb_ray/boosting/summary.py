@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pyarrow as pa
 
@@ -34,6 +35,8 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
             "shards": total,
             "rows": rows,
             **figures.to_dict(),
+            "generated_tokens": figures.generated_tokens,
+            "engines": engines(figures),
         },
     )
     counts = ", ".join(
@@ -47,6 +50,8 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
         f"{figures.dead_letters:,}",
         storage.join(run.uri, commit.PAIRS),
     )
+    if figures.duplicates:
+        logger.info("%s of the prompts repeated another one and were not generated again.", f"{figures.duplicates:,}")
     if not rows:
         logger.info("The input has no rows: the output is empty.")
     if not complete:
@@ -61,6 +66,15 @@ def finish(run: folder.RunFolder, settings: BoostSettings, total: int, rows: int
         )
         return ExitCode.ROWS_LOST
     return ExitCode.OK
+
+
+def engines(figures: Figures) -> list[dict[str, Any]]:
+    """What each engine has done, by node and actor; `busy` is the share of its time with at least one shard at it."""
+    found = []
+    for told, engine in zip(figures.to_dict()["engines"], dict(sorted(figures.engines.items())).values(), strict=True):
+        tokens = engine.tokens / engine.up_seconds if engine.up_seconds else 0.0
+        found.append({**told, "tokens_per_second": round(tokens, 1), "busy": round(engine.busy, 4)})
+    return found
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""The actor's gate and its bisection, without Ray around them."""
+"""The actor's bisection and its reports, without Ray around them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from midb_ray.engines import actor
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack, unpack
+from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, DeadLetter, Pair, table_to_pairs
 from midb_ray.runs import attempts, commit, folder
@@ -58,7 +59,7 @@ def take(opened: folder.RunFolder, build, row: pa.Table) -> dict[str, Any]:
     """What the actor reports of one row that it is given."""
 
     async def taken() -> pa.Table:
-        return await actor.EngineActor(opened, build, Keep())(row)
+        return await actor.EngineActor(opened, build, Keep(), PoolSettings())(row)
 
     return asyncio.run(taken()).to_pylist()[0]
 
@@ -153,25 +154,3 @@ def test_the_engine_is_closed_with_its_actor(tmp_path) -> None:
     run(tmp_path, engine)
     gc.collect()
     assert closed == [True]
-
-
-def test_a_suspect_shard_waits_for_the_others_and_then_is_alone() -> None:
-    events: list[str] = []
-
-    async def visit(gate: actor.Gate, name: str, alone: bool) -> None:
-        async with gate.alone() if alone else gate.shared():
-            events.append(f"{name} in")
-            await asyncio.sleep(0.01)
-            events.append(f"{name} out")
-
-    async def all_three() -> None:
-        gate = actor.Gate()
-        await asyncio.gather(
-            visit(gate, "a", False), visit(gate, "b", False), visit(gate, "suspect", True), visit(gate, "c", False)
-        )
-
-    asyncio.run(all_three())
-    entered = events.index("suspect in")
-    assert events[entered + 1] == "suspect out"
-    assert {"a out", "b out"} <= set(events[:entered])
-    assert events.index("c in") > entered

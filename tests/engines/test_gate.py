@@ -1,0 +1,29 @@
+"""The gate of an actor: many shards at a time, or one alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from midb_ray.engines.gate import Gate
+
+
+def test_a_suspect_shard_waits_for_the_others_and_then_is_alone() -> None:
+    events: list[str] = []
+
+    async def visit(gate: Gate, name: str, alone: bool) -> None:
+        async with gate.alone() if alone else gate.shared():
+            events.append(f"{name} in")
+            await asyncio.sleep(0.01)
+            events.append(f"{name} out")
+
+    async def all_three() -> None:
+        gate = Gate()
+        await asyncio.gather(
+            visit(gate, "a", False), visit(gate, "b", False), visit(gate, "suspect", True), visit(gate, "c", False)
+        )
+
+    asyncio.run(all_three())
+    entered = events.index("suspect in")
+    assert events[entered + 1] == "suspect out"
+    assert {"a out", "b out"} <= set(events[:entered])
+    assert events.index("c in") > entered
