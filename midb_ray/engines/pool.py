@@ -88,6 +88,7 @@ def stream(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
     in_flight = pool.in_flight(_rows_per_shard(storage.join(run.uri, PLAN), shards))

@@ -90,6 +90,29 @@ def test_failing_rows_are_found_by_halving_and_the_others_answered(tmp_path) -> 
     assert len(engine.calls) <= 2 * 2 * 5 + 1
 
 
+def test_equal_requests_are_generated_once_and_their_tokens_counted_once(tmp_path) -> None:
+    engine = Picky()
+    figures, opened = run(tmp_path, engine, [*REQUESTS[:4] * 4, None, *REQUESTS[:3]])
+    assert engine.calls == [4]
+    assert figures.decisions["de"] == {"none": 1, "stop": 19}
+    assert (figures.duplicates, figures.generated_tokens) == (15, 4)
+    ((_, told),) = figures.engines.items()
+    assert (told.shards, told.rows) == (1, 19)
+    part = commit.read_part(opened.uri, 3)
+    assert part is not None
+    assert part.figures == figures
+
+
+def test_a_poisonous_row_that_stands_twice_is_tried_as_one(tmp_path) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    for rows in ((0, 4), (3, 4), (3, 4)):
+        attempts.Attempt(opened.uri, 3).begin(rows)
+    engine = Picky()
+    figures, _ = run(tmp_path, engine, [*REQUESTS[:4] * 5], run_folder=opened)
+    assert figures.decisions["de"] == {"stop": 15, "error": 5}
+    assert engine.calls == [1, 1, 1]
+
+
 def test_pairs_without_a_request_never_reach_the_engine(tmp_path) -> None:
     engine = Picky()
     figures, _ = run(tmp_path, engine, [None, *REQUESTS[1:]])
