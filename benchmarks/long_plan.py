@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import processes
 import psutil
 
 ROWS = 8
@@ -44,27 +45,13 @@ def main() -> None:
     arguments = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="midb-bench-", dir=arguments.scratch))
     try:
-        make_corpus(scratch / "corpus.jsonl", arguments.shards * ROWS)
+        processes.make_corpus(scratch / "corpus.jsonl", arguments.shards * ROWS)
         looks = run(scratch, arguments.replicas)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if arguments.output:
         arguments.output.write_text(json.dumps([look._asdict() for look in looks]))
     report(looks)
-
-
-def make_corpus(path: Path, pairs: int) -> None:
-    """Write short Alpaca rows."""
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(pairs):
-            row = {
-                "id": f"id-{number}",
-                "instruction": f"Erkläre Regel {number}.",
-                "input": "",
-                "output": f"Die Regel {number} besagt, dass man  im Haus leise sein soll",
-                "language": "de",
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def run(scratch: Path, replicas: int) -> list[Look]:
@@ -95,22 +82,11 @@ def run(scratch: Path, replicas: int) -> list[Look]:
 def _look(output: Path, driver: int) -> Look | None:
     try:
         state: dict[str, Any] = json.loads((output / "progress.json").read_text())
-        workers = [
-            child for child in psutil.Process(driver).children(recursive=True) if child.name().startswith("ray::")
-        ]
-        mine, theirs = _anonymous(driver), sum(_anonymous(worker.pid) for worker in workers)
+        mine = processes.anonymous(driver)
+        theirs = sum(processes.anonymous(worker.pid) for worker in processes.workers(driver))
     except (OSError, ValueError, psutil.Error):
         return None
     return Look(state["seconds"], state["rows_in"] // ROWS, mine, theirs) if state["rows_in"] else None
-
-
-def _anonymous(process: int) -> float:
-    """Anonymous memory of a process in MiB; nothing of one that has just ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return int(dict(line.split(":", 1) for line in lines).get("RssAnon", "0 kB").split()[0]) / 1024
 
 
 def report(looks: list[Look]) -> None:

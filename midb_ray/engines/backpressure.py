@@ -3,10 +3,14 @@
 Ray Data holds a stage back when the blocks behind it fill its share of the object store, which is gigabytes on a large node: a slow
 output would let thousands of prepared shards pile up, and the driver keep the books of each. So a stage stops as soon as a
 fixed number of shards waits behind it. The pool's own appetite is bounded by its slots.
+
+Ray Data also keeps statistics of every block that a stage has ever made, about 6 KiB in the driver for each shard, for a table
+that it can print at the end. Here the latest have to do.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from ray.data._internal.execution.backpressure_policy import (
@@ -16,6 +20,7 @@ from ray.data._internal.execution.backpressure_policy import (
 from ray.data._internal.execution.backpressure_policy.backpressure_policy import BackpressurePolicy
 
 _WAITING_KEY = "midb_ray.waiting_shards"
+_STATISTICS, _LATEST = "_output_blocks_stats", 100
 _LEAST = 16  # so that reading, whose pace varies, does not leave a small pool without work
 
 
@@ -31,6 +36,9 @@ class WaitingShards(BackpressurePolicy):
     def __init__(self, data_context: Any, topology: Any, resource_manager: Any) -> None:
         super().__init__(data_context, topology, resource_manager)
         self._most: int = data_context.get_config(_WAITING_KEY)
+        for op in topology:
+            if hasattr(op, _STATISTICS):
+                setattr(op, _STATISTICS, deque(maxlen=_LATEST))
 
     def can_add_input(self, op: Any) -> bool:
         """Whether another task of the stage may start."""
