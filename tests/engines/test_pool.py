@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from midb_ray.engines import backpressure, pool
@@ -55,6 +59,7 @@ class Parts:
 
         class Noting:
             async def generate(self, requests):
+                await asyncio.sleep(0.5 if (path / "slowly").exists() else 0)
                 for request in requests:
                     with (path / "generated" / request.text).open("a") as file:
                         file.write("x")
@@ -64,7 +69,7 @@ class Parts:
 
         class Keep:
             def finish(self, flight, completions):
-                while (path / "hold").exists():  # a slow output
+                while (path / "hold").exists() and flight.shard >= int((path / "hold").read_text()):  # a slow output
                     time.sleep(0.05)
                 figures = Figures(rows_in=flight.pairs.num_rows)
                 for completion, request in zip(completions, flight.requests, strict=True):
@@ -78,15 +83,9 @@ class Parts:
         return [figures for _, figures in found]
 
 
-def test_shards_in_flight_follow_the_size_of_shards_unless_a_number_is_set() -> None:
-    assert [PoolSettings().in_flight(rows) for rows in (1, 8, 64, 256, 1000)] == [64, 64, 9, 3, 2]
-    assert PoolSettings(rows_in_flight=2048).in_flight(256) == 9
-    assert PoolSettings(shards_in_flight=5).in_flight(1) == 5
-
-
 def test_a_slow_output_holds_back_what_is_prepared(tmp_path: Path) -> None:
     parts = Parts(tmp_path, 200)
-    (tmp_path / "hold").touch()
+    (tmp_path / "hold").write_text("0")
     outcome: list[list[Figures]] = []
     run = threading.Thread(target=lambda: outcome.append(parts.stream(PoolSettings(shards_in_flight=2))))
     run.start()
@@ -132,6 +131,69 @@ def test_equal_prompts_are_generated_once_in_a_run_of_several_engines(tmp_path: 
     assert (total.rows_out, total.duplicates, total.generated_tokens) == (320, 220, 300)
     assert sum(engine.shards for engine in total.engines.values()) == 40
     assert sum(engine.rows for engine in total.engines.values()) == 320
+
+
+def test_prometheus_hears_of_each_engine(tmp_path: Path) -> None:
+    import ray
+
+    def heard(name: str) -> list[float]:
+        port = ray.nodes()[0]["MetricsExportPort"]
+        lines = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode().splitlines()
+        return [float(line.split()[-1]) for line in lines if line.startswith(f"ray_midb_ray_{name}{{")]
+
+    before = {name: sum(heard(name)) for name in ("rows_total", "generated_tokens_total")}
+    parts = Parts(tmp_path, 30)
+    (tmp_path / "hold").write_text("20")
+    run = threading.Thread(target=parts.stream, args=(PoolSettings(shards_in_flight=2),))
+    run.start()
+    deadline = time.monotonic() + 120
+    while sum(heard("rows_total")) < before["rows_total"] + 20 * ROWS or not any(heard("busy_seconds_total")):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert sum(heard("rows_total")) == before["rows_total"] + 20 * ROWS
+    assert sum(heard("generated_tokens_total")) == before["generated_tokens_total"] + 20 * ROWS * 3
+    assert heard("shards_in_flight")
+    (tmp_path / "hold").unlink()
+    run.join(120)
+    assert not run.is_alive()
+
+
+def below(name: str) -> list[psutil.Process]:
+    """The processes of this one's cluster with such a command line."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if name in "".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MapWorker", "AnswerStore"])
+def test_the_death_of_an_engine_or_of_the_answers_costs_nobody_an_answer(tmp_path: Path, name: str) -> None:
+    parts = Parts(tmp_path, 60)
+    (tmp_path / "slowly").touch()
+    found: list[Figures] = []
+    settings = PoolSettings(replicas=(2,), shards_in_flight=2, deduplicate="run")
+    run = threading.Thread(target=lambda: found.extend(parts.stream(settings, prompts=150)))
+    run.start()
+    deadline = time.monotonic() + 120
+    while len(parts.names("generated")) < 40:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    below(f"ray::{name}")[0].kill()
+    (tmp_path / "slowly").unlink()
+    run.join(180)
+    total = Figures()
+    for figures in found:
+        total.add(figures)
+    assert total.rows_out == 60 * ROWS
+    assert len(parts.names("generated")) == 150
+    again = sum(len((tmp_path / "generated" / one).read_text()) - 1 for one in parts.names("generated"))
+    assert again <= (
+        2 * 2 * ROWS if name == "MapWorker" else 150
+    )  # what was inside the engines, or what was known by then
+    assert total.duplicates >= 60 * ROWS - 150 - again
 
 
 def test_an_engine_that_dies_while_it_loads_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
