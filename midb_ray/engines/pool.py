@@ -97,7 +97,9 @@ def stream(
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     backpressure.bound(context, pool.replicas[-1], in_flight + 1)
     dataset = ray.data.read_datasource(
-        PlanSource(storage.join(run.uri, PLAN), shards, done), override_num_blocks=_SOURCE_TASKS
+        PlanSource(storage.join(run.uri, PLAN), shards, done),
+        override_num_blocks=_SOURCE_TASKS,
+        num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
     )
     dataset = dataset.map_batches(
         functools.partial(_prepared, prepare),
