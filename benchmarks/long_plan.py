@@ -4,7 +4,8 @@
 
 The engine is `echo`, so all of the time is the machinery's own. Reported are the seconds for a thousand shards over the run,
 the resident memory of the driver beside them (heap and stacks; what it shares with Ray's object store is apart), and what a plan
-of 10,000,000 shards would come to if both went on growing as they did between the first and the last quarter.
+of 10,000,000 shards would come to if both went on growing as they did between the first and the last quarter; what has become less
+counts as not growing.
 """
 
 from __future__ import annotations
@@ -112,8 +113,8 @@ def report(looks: list[Look]) -> None:
     memory = (_mean(quarters[1]) - _mean(quarters[0])) / distance
     print(
         f"growth for each 100,000 shards: {pace * 1e5:+.3f} s per 1,000 shards, driver {memory * 1e5:+.1f} MiB; carried on to "
-        f"{LARGE:,} shards: {_pace(quarters[1]) + pace * LARGE:.2f} s per 1,000 shards, driver "
-        f"{_mean(quarters[1]) + memory * LARGE:,.0f} MiB"
+        f"{LARGE:,} shards: {_pace(quarters[1]) + max(pace, 0) * LARGE:.2f} s per 1,000 shards, driver "
+        f"{_mean(quarters[1]) + max(memory, 0) * LARGE:,.0f} MiB"
     )
 
 

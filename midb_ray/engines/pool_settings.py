@@ -28,7 +28,7 @@ class PoolSettings(Settings):
     """Rows that an actor should have at hand, for shards_in_flight auto: twice what its engine works on at once is right."""
     cpus_per_task: float = pydantic.Field(0.5, gt=0)
     """CPUs that Ray reserves for each task that reads and renders a shard."""
-    loads_at_once: int = pydantic.Field(1, ge=1)
+    loads_at_once: int = pydantic.Field(2, ge=1)
     """Engines of one node that load at the same time; the others wait for their turn."""
     start_timeout: float = pydantic.Field(1800, gt=0)
     """Seconds that an engine may take to load, its turn not counted; then the job ends with the engine's last words."""
