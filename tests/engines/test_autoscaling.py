@@ -85,7 +85,8 @@ class GrowingCluster:
         for process in psutil.Process(self._head.pid).children(recursive=True):
             try:
                 nodes += process.name() == "raylet"
-                actors += "MapWorker" in "".join(process.cmdline())
+                # What an actor starts bears its name for a moment, so only the children of raylets count.
+                actors += "MapWorker" in "".join(process.cmdline()) and process.parent().name() == "raylet"
             except psutil.NoSuchProcess:
                 continue
         return actors, nodes
