@@ -7,7 +7,7 @@ VLLM_VENV ?= .venv-vllm
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow test-vllm lint bench-dataplane bench-train clean
+.PHONY: help quickstart test test-slow test-vllm lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -41,6 +41,18 @@ bench-dataplane: $(VENV)/.installed
 ## make bench-train      training steps beside the Hugging Face Trainer, and with and without Ray Train (REVISIONS=PATH: real rows)
 bench-train: $(VENV)/.installed
 	$(BIN)/python benchmarks/training.py $(if $(REVISIONS),--revisions $(REVISIONS))
+
+## make bench-engines    our job beside vLLM alone, ray.data.llm and a plain transformers loop
+bench-engines: $(VLLM_VENV)/.installed
+	$(VLLM_VENV)/bin/python benchmarks/engines.py $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT))
+
+## make bench-long-plan  200,000 small shards through one pool: does anything grow with the plan? (SHARDS=20000: fewer)
+bench-long-plan: $(VENV)/.installed
+	$(BIN)/python benchmarks/long_plan.py $(if $(SHARDS),--shards $(SHARDS))
+
+## make bench-soak       two million pairs while engine actors are killed: nothing lost, nothing doubled (PAIRS=100000: fewer)
+bench-soak: $(VENV)/.installed
+	$(BIN)/python benchmarks/soak.py $(if $(PAIRS),--pairs $(PAIRS))
 
 ## make clean            remove the virtual environments and the quickstart's runs
 clean:

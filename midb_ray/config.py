@@ -159,8 +159,8 @@ def _shape(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
 
 
 def _metavar(annotation: Any) -> str:
-    if typing.get_origin(annotation) is typing.Literal:
-        return "|".join(str(value) for value in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Literal, typing.Union, types.UnionType):
+        return "|".join(str(a) if isinstance(a, str | int) else _metavar(a) for a in typing.get_args(annotation))
     return str(getattr(annotation, "__name__", "VALUE")).upper().replace("STR", "TEXT")
 
 

@@ -68,7 +68,7 @@ class Meter:
         seconds, replica_seconds = self._seconds()
         price = self._caps.cost_per_hour
         cost = None if price is None else replica_seconds / 3600 * price
-        return Spent(self._figures.answer_tokens, seconds / 3600, cost)
+        return Spent(self._figures.generated_tokens, seconds / 3600, cost)
 
     def check(self) -> None:
         """Call a halt if a cap is reached. Storage that fails is asked again with the next look."""

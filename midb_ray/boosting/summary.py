@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pyarrow as pa
 
@@ -43,6 +44,8 @@ def finish(
             **({"again": {"run": settings.input[0], "only": list(settings.only)}} if settings.only else {}),
             **figures.to_dict(),
             "spent": spent,
+            "generated_tokens": figures.generated_tokens,
+            "engines": engines(figures),
         },
     )
     shown = [name for name in DECISIONS if name != "skipped" or settings.gate.on or figures.total(name)]
@@ -55,6 +58,8 @@ def finish(
         f"{figures.dead_letters:,}",
         storage.join(run.uri, commit.PAIRS),
     )
+    if figures.duplicates:
+        logger.info("%s of the prompts repeated another one and were not generated again.", f"{figures.duplicates:,}")
     if not rows:
         logger.info("The input has no rows: the output is empty.")
     if stopped is not None:
@@ -78,6 +83,15 @@ def finish(
         )
         return ExitCode.ROWS_LOST
     return ExitCode.OK
+
+
+def engines(figures: Figures) -> list[dict[str, Any]]:
+    """What each engine has done, by node and actor; `busy` is the share of its time with at least one shard at it."""
+    found = []
+    for told, engine in zip(figures.to_dict()["engines"], dict(sorted(figures.engines.items())).values(), strict=True):
+        tokens = engine.tokens / engine.up_seconds if engine.up_seconds else 0.0
+        found.append({**told, "tokens_per_second": round(tokens, 1), "busy": round(engine.busy, 4)})
+    return found
 
 
 def describe(

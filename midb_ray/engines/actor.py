@@ -8,18 +8,21 @@ down is found by the record of attempts, which outlives the process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from midb_ray.engines import duplicates, halt, loading
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.flight import Flight, rows, unpack
+from midb_ray.engines.meter import Meter
+from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.turnstile import Turnstile
 from midb_ray.errors import UserError
 from midb_ray.runs import attempts, commit, folder, memory, storage
 from midb_ray.runs.figures import Figures
@@ -44,22 +47,41 @@ class EngineBuilder(Protocol):
     def __call__(self) -> Engine: ...
 
 
+class Answered(NamedTuple):
+    """What came of a shard's requests: a completion for each, None where there was none; how many were answered by what an equal
+    one had brought; the tokens that were generated for this shard."""
+
+    completions: list[Completion | None]
+    duplicates: int
+    tokens: int
+
+
 class EngineActor:
     """One engine of the pool. Several shards are inside at the same time, so that the engine's batches stay full."""
 
-    def __init__(self, run: folder.RunFolder, build: EngineBuilder, work: Work) -> None:
+    def __init__(
+        self,
+        run: folder.RunFolder,
+        build: EngineBuilder,
+        work: Work,
+        pool: PoolSettings,
+        store: Any = None,
+    ) -> None:
+        """`store` is the handle of an `answers.AnswerStore`, where the run has one."""
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         self._run, self._work = run, work
         self._proven = False
-        self._gate = Gate()
+        self._turnstile = Turnstile()
+        self._shared = None if store is None else duplicates.SharedAnswers(store)
         self._engine: Engine | None = None
         self._broken: UserError | None = None
         try:
-            self._engine = build()
+            self._engine = loading.load(build, pool, run.nonce)
         except UserError as error:  # told with the first shard: raised here it would come with pages of Ray's own
             self._broken = error
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
+        self._meter = Meter()
 
     def __del__(self) -> None:
         engine: Engine | None = getattr(self, "_engine", None)
@@ -72,6 +94,8 @@ class EngineActor:
         shard = batch.column("shard")[0].as_py()
         if "error" in batch.column_names:
             return batch
+        if await asyncio.to_thread(halt.is_called, self._run.uri):
+            return halt.undone(shard)
         if self._broken is not None:
             return refusal(shard, self._broken)
         try:
@@ -91,37 +115,43 @@ class EngineActor:
         flight = await asyncio.to_thread(unpack, batch)
         attempt = await asyncio.to_thread(attempts.Attempt, self._run.uri, shard)
         started = time.monotonic()
-        async with self._gate.alone() if attempt.suspect else self._gate.shared():
-            completions = await self._complete(flight, attempt)
+        async with self._turnstile.alone() if attempt.suspect else self._turnstile.shared():
+            answered = await self._complete(flight, attempt)
             await asyncio.to_thread(attempt.survived)
         seconds = time.monotonic() - started
-        figures = await asyncio.to_thread(self._commit, flight, completions, seconds)
+        figures = await asyncio.to_thread(self._commit, flight, answered, seconds)
         await asyncio.to_thread(attempt.close)
         return figures
 
-    async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> list[Completion | None]:
+    async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> Answered:
         """One completion per request of the shard, whatever the engine does."""
-        sent = [index for index, request in enumerate(flight.requests) if request is not None]
-        requests = [request for request in flight.requests if request is not None]
-        completions: list[Completion | None] = [None] * len(flight.requests)
-        for index in sent:
-            completions[index] = Completion("", "error", 0, ENGINE_CRASH)
-        for first, last in attempt.parts(len(requests)):
+        distinct = await asyncio.to_thread(duplicates.distinct, flight.requests)
+        completions = [Completion("", "error", 0, ENGINE_CRASH)] * len(distinct.requests)
+        known = tokens = 0
+        for first, last in attempt.parts(len(completions)):
             await asyncio.to_thread(attempt.begin, (first, last))
             try:
-                answers = await self._generate(requests[first:last])
+                answers, here = await self._answer(distinct.requests[first:last], attempt.suspect)
             except EngineError as error:
                 logger.error("Shard %d: the engine is lost (%s); this process leaves.", flight.shard, error)
                 os._exit(_EXIT_STATUS)
-            for index, answer in zip(sent[first:last], answers, strict=True):
-                completions[index] = answer
-        return completions
+            completions[first:last] = answers
+            known += len(here) - sum(here)
+            tokens += sum(answer.tokens for answer, is_new in zip(answers, here, strict=True) if is_new)
+        return Answered(distinct.spread(completions), distinct.duplicates + known, tokens)
+
+    async def _answer(self, requests: Sequence[Request], suspect: bool) -> duplicates.Generated:
+        """Generate what nobody in the run has generated. A shard that may kill its engine has nobody wait for it."""
+        if self._shared is None or suspect:
+            return duplicates.Generated(await self._generate(requests), [True] * len(requests))
+        return await self._shared.complete(requests, self._generate)
 
     async def _generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Generate; where that fails for some rows, halve until the failing row is alone."""
         assert self._engine is not None
         try:
-            return await self._engine.generate(requests)
+            with self._meter.at_engine():
+                return await self._engine.generate(requests)
         except EngineError:
             raise
         except Exception as error:
@@ -130,49 +160,20 @@ class EngineActor:
         middle = len(requests) // 2
         return [*await self._generate(requests[:middle]), *await self._generate(requests[middle:])]
 
-    def _commit(self, flight: Flight, completions: list[Completion | None], seconds: float) -> Figures:
-        pairs, dead_letters, figures = self._work.finish(flight, completions)
-        figures.engine_seconds = seconds
-        commit.commit(self._run.uri, flight.shard, self._run.digest, pairs, dead_letters, figures)
+    def _commit(self, flight: Flight, answered: Answered, seconds: float) -> Figures:
+        pairs, dead_letters, figures = self._work.finish(flight, answered.completions)
+        sent = sum(request is not None for request in flight.requests)
+        figures.engine_seconds, figures.duplicates = seconds, answered.duplicates
+        told = self._meter.take()
+        figures.engines = self._meter.figures(sent, answered.tokens, told)
+        try:
+            commit.commit(self._run.uri, flight.shard, self._run.digest, pairs, dead_letters, figures)
+        except BaseException:
+            self._meter.give_back(told)
+            raise
+        self._meter.count(sent, answered.tokens, told)
         memory.give_back()
         return figures
-
-
-class Gate:
-    """Many shards at a time, or one alone."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Condition()
-        self._inside = 0
-        self._waiting_alone = 0
-
-    @contextlib.asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting_alone)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextlib.asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        async with self._changed:
-            self._waiting_alone += 1
-            try:
-                await self._changed.wait_for(lambda: self._inside == 0)
-            finally:
-                self._waiting_alone -= 1
-            self._inside = -1
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._inside = 0
-                self._changed.notify_all()
 
 
 _REPORT = pa.schema([("shard", pa.int64()), ("figures", pa.string()), ("error", pa.string())])

@@ -6,11 +6,8 @@ already (it runs far ahead of the engines) passes by them undone.
 
 from __future__ import annotations
 
-import asyncio
-
 import pyarrow as pa
 
-from midb_ray.engines.actor import EngineActor
 from midb_ray.runs import storage
 
 FILE = "halt"
@@ -38,13 +35,3 @@ def undone(shard: int) -> pa.Table:
     """The row that stands for a shard which was left as it was: it has neither figures nor an error."""
     schema = pa.schema([("shard", pa.int64()), ("figures", pa.string()), ("error", pa.string())])
     return pa.table({"shard": [shard], "figures": [None], "error": [None]}, schema=schema)
-
-
-class HaltingActor(EngineActor):
-    """An engine actor that takes no shard in once a halt is called."""
-
-    async def __call__(self, batch: pa.Table) -> pa.Table:
-        """See `EngineActor`; a shard that is not taken in comes out as `undone`."""
-        if await asyncio.to_thread(is_called, self._run.uri):
-            return undone(batch.column("shard")[0].as_py())
-        return await super().__call__(batch)

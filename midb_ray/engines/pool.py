@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 import ray.data
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from midb_ray.engines import halt
-from midb_ray.engines.actor import EngineBuilder, Work, refusal
+from midb_ray.engines import backpressure, halt
+from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
+from midb_ray.engines.answers import AnswerStore
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
 from midb_ray.runs import memory, storage
@@ -32,6 +35,8 @@ from midb_ray.runs.shards import Shard, from_table, read_plan
 from midb_ray.runs.stream import silence
 
 _SOURCE_TASKS = 4
+_LOOKED_AT = 4096  # shards from which the usual number of rows is taken
+_QUESTIONS = 10_000  # that wait at the answers of a run at the same time: one for each shard in flight
 
 
 class PlanSource(Datasource):
@@ -86,9 +91,19 @@ def stream(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
-    dataset = ray.data.read_datasource(PlanSource(run.uri, shards, done), override_num_blocks=_SOURCE_TASKS)
+    in_flight = pool.in_flight(_rows_per_shard(storage.join(run.uri, PLAN), shards))
+    # An actor is given one shard more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
+    # more than one shard in flight would ever grow.
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
+    backpressure.bound(context, pool.replicas[-1], in_flight + 1)
+    dataset = ray.data.read_datasource(
+        PlanSource(run.uri, shards, done),
+        override_num_blocks=_SOURCE_TASKS,
+        num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
+    )
     dataset = dataset.map_batches(
         functools.partial(_prepared, run.uri, prepare),
         batch_size=1,
@@ -96,15 +111,15 @@ def stream(
         num_cpus=pool.cpus_per_task,
     )
     dataset = dataset.map_batches(
-        halt.HaltingActor,
-        fn_constructor_args=(run, build, work),
+        EngineActor,
+        fn_constructor_args=(run, build, work, pool, _store(pool)),
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(
             min_size=pool.replicas[0],
             max_size=pool.replicas[-1],
-            max_tasks_in_flight_per_actor=pool.shards_in_flight + 1,
-            max_concurrent_calls_per_actor=pool.shards_in_flight,
+            max_tasks_in_flight_per_actor=in_flight + 1,
+            max_concurrent_calls_per_actor=in_flight,
         ),
         num_cpus=pool.cpus_per_replica,
         num_gpus=pool.gpus_per_replica or None,
@@ -115,6 +130,23 @@ def stream(
         if row["figures"] is None:
             continue  # a halt was called before it began
         yield row["shard"], Figures.from_json(row["figures"])
+
+
+def _rows_per_shard(plan: str, shards: int) -> float:
+    """The mean over the first shards of the plan; the last one of a file may be short."""
+    table = next(iter(read_plan(plan, 0, min(shards, _LOOKED_AT))))
+    return float(pc.mean(table.column("rows")).as_py() or 1)
+
+
+def _store(pool: PoolSettings) -> Any:
+    """The handle of the run's answers, kept on the driver's node, which stays as long as the run; None where nothing is kept."""
+    if pool.deduplicate != "run":
+        return None
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor = ray.remote(AnswerStore).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=_QUESTIONS, scheduling_strategy=here
+    )
+    return actor.remote(pool.answers_gigabytes * 1e9)
 
 
 def _prepared(run: str, prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:

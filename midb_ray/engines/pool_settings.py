@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, Literal
+
 import pydantic
 
 from midb_ray.config import Settings
+
+LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 2, 64
 
 
 class PoolSettings(Settings):
@@ -16,10 +21,21 @@ class PoolSettings(Settings):
     """GPUs of each actor; a fraction lets actors share one."""
     cpus_per_replica: float = pydantic.Field(1, gt=0)
     """CPUs that Ray reserves for each actor."""
-    shards_in_flight: int = pydantic.Field(2, ge=1, le=64)
-    """Shards inside an actor at the same time; a kill costs at most these."""
+    shards_in_flight: Literal["auto"] | int = "auto"
+    """Shards inside an actor at the same time; a kill costs at most these. auto: as many as hold rows_in_flight rows, one
+    more while others are read and written, and from 2 to 64."""
+    rows_in_flight: int = pydantic.Field(512, ge=1)
+    """Rows that an actor should have at hand, for shards_in_flight auto: twice what its engine works on at once is right."""
     cpus_per_task: float = pydantic.Field(0.5, gt=0)
     """CPUs that Ray reserves for each task that reads and renders a shard."""
+    loads_at_once: int = pydantic.Field(2, ge=1)
+    """Engines of one node that load at the same time; the others wait for their turn."""
+    start_timeout: float = pydantic.Field(1800, gt=0)
+    """Seconds that an engine may take to load, its turn not counted; then the job ends with the engine's last words."""
+    deduplicate: Literal["shard", "run"] = "shard"
+    """Where equal prompts are answered once: in each shard, or in the whole run, over all actors."""
+    answers_gigabytes: float = pydantic.Field(16, gt=0)
+    """Disk for the answers that are kept for deduplicate run, on one node; beyond it the oldest are forgotten."""
 
     @pydantic.field_validator("replicas")
     @classmethod
@@ -27,3 +43,17 @@ class PoolSettings(Settings):
         if len(value) not in (1, 2) or min(value) < 1 or list(value) != sorted(value):
             raise ValueError("expected one number of at least 1, or a lower and an upper bound")
         return value
+
+    @pydantic.field_validator("shards_in_flight", mode="before")
+    @classmethod
+    def _auto_or_number(cls, value: Any) -> Any:
+        if value != "auto" and not (str(value).isdecimal() and 1 <= int(value) <= MOST_IN_FLIGHT):
+            raise ValueError(f"expected auto or a whole number from 1 to {MOST_IN_FLIGHT}, found {value!r}")
+        return value
+
+    def in_flight(self, shard_rows: float) -> int:
+        """Shards inside an actor at the same time, for shards of so many rows on average."""
+        if self.shards_in_flight != "auto":
+            return self.shards_in_flight
+        enough = math.ceil(self.rows_in_flight / max(shard_rows, 1)) + 1
+        return min(max(enough, LEAST_IN_FLIGHT), MOST_IN_FLIGHT)

@@ -11,8 +11,33 @@ Counts = Counter[str]
 
 
 @dataclass
+class EngineFigures:
+    """What one engine has done, and the seconds that it was up and that at least one shard was at it (`busy_seconds`)."""
+
+    shards: int = 0
+    rows: int = 0
+    tokens: int = 0
+    up_seconds: float = 0.0
+    busy_seconds: float = 0.0
+
+    def add(self, other: EngineFigures) -> None:
+        """Add another shard's."""
+        self.shards += other.shards
+        self.rows += other.rows
+        self.tokens += other.tokens
+        self.up_seconds += other.up_seconds
+        self.busy_seconds += other.busy_seconds
+
+    @property
+    def busy(self) -> float:
+        """The share of its time that the engine had work."""
+        return self.busy_seconds / self.up_seconds if self.up_seconds else 0.0
+
+
+@dataclass
 class Figures:
-    """Counts of one shard or of many. `decisions` and `reasons` are by language; every row in is a pair or a dead letter."""
+    """Counts of one shard or of many. `decisions` and `reasons` are by language; every row in is a pair or a dead letter.
+    `duplicates` are requests that another one's answer stood for; `engines` are by node and actor."""
 
     rows_in: int = 0
     rows_out: int = 0
@@ -23,6 +48,8 @@ class Figures:
     prompt_tokens: int = 0
     answer_tokens: int = 0
     engine_seconds: float = 0.0
+    duplicates: int = 0
+    engines: dict[tuple[str, str], EngineFigures] = field(default_factory=dict)
 
     def count(self, language: str, decision: str, reasons: tuple[str, ...]) -> None:
         """Count one pair that came out."""
@@ -43,11 +70,19 @@ class Figures:
         self.prompt_tokens += other.prompt_tokens
         self.answer_tokens += other.answer_tokens
         self.engine_seconds += other.engine_seconds
+        self.duplicates += other.duplicates
+        for name, engine in other.engines.items():
+            self.engines.setdefault(name, EngineFigures()).add(engine)
 
     @property
     def balanced(self) -> bool:
         """Whether nothing was lost: rows in = rows out + dead letters."""
         return self.rows_in == self.rows_out + self.dead_letters
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens that engines have generated: those of an answer that stood for several requests once."""
+        return sum(engine.tokens for engine in self.engines.values())
 
     def total(self, decision: str) -> int:
         """Pairs with this decision, over all languages."""
@@ -67,6 +102,19 @@ class Figures:
             "prompt_tokens": self.prompt_tokens,
             "answer_tokens": self.answer_tokens,
             "engine_seconds": round(self.engine_seconds, 3),
+            "duplicates": self.duplicates,
+            "engines": [
+                {
+                    "node": node,
+                    "actor": actor,
+                    "shards": engine.shards,
+                    "rows": engine.rows,
+                    "tokens": engine.tokens,
+                    "up_seconds": round(engine.up_seconds, 3),
+                    "busy_seconds": round(engine.busy_seconds, 3),
+                }
+                for (node, actor), engine in sorted(self.engines.items())
+            ],
         }
 
     def to_json(self) -> str:
@@ -79,4 +127,6 @@ class Figures:
         for key in ("decisions", "reasons"):
             values[key] = {language: Counter(counts) for language, counts in values[key].items()}
         values["dead_letter_reasons"] = Counter(values["dead_letter_reasons"])
+        engines = values.pop("engines", [])
+        values["engines"] = {(one.pop("node"), one.pop("actor")): EngineFigures(**one) for one in engines}
         return cls(**values)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -22,6 +22,16 @@ logger = logging.getLogger("midb_ray")
 _WINDOW = 30  # figures from which the present speed is taken
 
 
+class _Moment(NamedTuple):
+    """What had been done by then: seconds of this process; rows, generated tokens and engines' seconds of the run."""
+
+    seconds: float
+    rows: int
+    tokens: int
+    up: float
+    busy: float
+
+
 class Progress:
     """The state of a run between its first and its last shard. Use as a context manager."""
 
@@ -30,7 +40,8 @@ class Progress:
         self.figures = done
         self._resumed_at = done.rows_in
         self._started = time.monotonic()
-        self._history: deque[tuple[float, int, int]] = deque([(0.0, done.rows_in, done.answer_tokens)], maxlen=_WINDOW)
+        self._history: deque[_Moment] = deque([self._moment(0.0)], maxlen=_WINDOW)
+        self._seen: dict[tuple[str, str], float] = {}  # when an engine's last shard came in
         self._timeline = Timeline(run)
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -60,13 +71,13 @@ class Progress:
         """Count a committed shard."""
         with self._lock:
             self.figures.add(figures)
+            self._seen.update(dict.fromkeys(figures.engines, time.monotonic() - self._started))
 
     def _beat(self) -> None:
         """Tell where the run stands at intervals, whether shards come in or not."""
         while not self._ended.wait(self._seconds):
             with self._lock:
-                now = time.monotonic() - self._started
-                self._history.append((now, self.figures.rows_in, self.figures.answer_tokens))
+                self._history.append(self._moment(time.monotonic() - self._started))
             try:
                 self._publish("running")
             except OSError as error:
@@ -82,28 +93,38 @@ class Progress:
         eta = "unknown" if state["eta_seconds"] is None else _duration(state["eta_seconds"])
         return (
             f"{self._job}: {state['rows_in']:,} of {state['rows']:,} pairs ({state['share']:.1%}), "
-            f"{state['pairs_per_second']:,.1f} pairs/s, {state['tokens_per_second']:,.0f} tokens/s, "
+            f"{_speed(state)}, {_engines(state)}, "
             f"{state['accepted']:.1%} boosted, {state['dead_letters']:,} dead letters, ETA {eta}"
         )
 
     def _state(self) -> dict[str, Any]:
         with self._lock:
-            now = time.monotonic() - self._started
-            then, rows, tokens = self._history[0]
-            elapsed = max(now - then, 1e-9)
-            speed = (self.figures.rows_in - rows) / elapsed
-            left = self._rows - self.figures.rows_in
+            then, now = self._history[0], self._moment(time.monotonic() - self._started)
+            elapsed = max(now.seconds - then.seconds, 1e-9)
+            speed = (now.rows - then.rows) / elapsed
+            left = self._rows - now.rows
+            up = now.up - then.up
+            active = [name for name, seen in self._seen.items() if seen >= then.seconds]
             return {
                 "rows": self._rows,
                 "rows_in": self.figures.rows_in,
                 "share": self.figures.rows_in / self._rows if self._rows else 1.0,
                 "pairs_per_second": speed,
-                "tokens_per_second": (self.figures.answer_tokens - tokens) / elapsed,
+                "tokens_per_second": (now.tokens - then.tokens) / elapsed,
+                "engines": len(active),
+                "tokens_per_second_per_engine": (now.tokens - then.tokens) / elapsed / max(len(active), 1),
+                "busy": (now.busy - then.busy) / up if up > 0 else 0.0,
+                "duplicates": self.figures.duplicates,
                 "accepted": self.figures.total("boosted") / max(self.figures.rows_out, 1),
                 "dead_letters": self.figures.dead_letters,
-                "seconds": now,
+                "seconds": now.seconds,
                 "eta_seconds": left / speed if speed > 0 else (0.0 if left <= 0 else None),
             }
+
+    def _moment(self, now: float) -> _Moment:
+        engines = self.figures.engines.values()
+        up, busy = sum(engine.up_seconds for engine in engines), sum(engine.busy_seconds for engine in engines)
+        return _Moment(now, self.figures.rows_in, self.figures.generated_tokens, up, busy)
 
     def _publish(self, state: str) -> None:
         known = {key: round(value, 4) if isinstance(value, float) else value for key, value in self._state().items()}
@@ -116,11 +137,23 @@ class Progress:
         table = Table.grid(padding=(0, 2))
         eta = "–" if state["eta_seconds"] is None else _duration(state["eta_seconds"])
         table.add_row("pairs", f"{state['rows_in']:,} of {state['rows']:,} ({state['share']:.1%})")
-        table.add_row("speed", f"{state['pairs_per_second']:,.1f} pairs/s, {state['tokens_per_second']:,.0f} tokens/s")
+        table.add_row("speed", _speed(state))
+        table.add_row("engines", _engines(state))
         table.add_row("boosted", f"{state['accepted']:.1%}")
         table.add_row("dead letters", f"{state['dead_letters']:,}")
         table.add_row("time left", eta)
         return table
+
+
+def _speed(state: dict[str, Any]) -> str:
+    return f"{state['pairs_per_second']:,.1f} pairs/s, {state['tokens_per_second']:,.0f} tokens/s"
+
+
+def _engines(state: dict[str, Any]) -> str:
+    if not state["engines"]:
+        return "no engine at work yet"
+    name = "engine" if state["engines"] == 1 else "engines"
+    return f"{state['engines']} {name} {state['busy']:.0%} busy with {state['tokens_per_second_per_engine']:,.0f} tokens/s each"
 
 
 def _duration(seconds: float) -> str:

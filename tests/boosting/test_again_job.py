@@ -79,7 +79,7 @@ def test_what_failed_is_tried_again_and_the_rest_goes_over(tmp_path, make_corpus
 def test_a_run_stops_at_its_cap_says_why_and_goes_on_with_a_higher_one(tmp_path, make_corpus, books, booster) -> None:
     corpus, run = make_corpus(160), tmp_path / "run"
     model = ["--input", corpus, "--engine.model", booster, "--engine.device", "cpu", "--engine.threads", 1]
-    model += ["--engine.max-new-tokens", 4, "--engine.temperature", 1, "--samples", 2]
+    model += ["--engine.max-new-tokens", 4, "--engine.temperature", 1, "--samples", 2, "--pool.shards-in-flight", 2]
     assert boost(run, *model, "--caps.tokens", 100) == ExitCode.CAPPED
     found = json.loads((run / "summary.json").read_text())
     done = {path: path.stat().st_mtime_ns for path in (run / "pairs").iterdir()}

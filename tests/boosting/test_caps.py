@@ -13,7 +13,7 @@ import pytest
 from midb_ray.boosting import caps
 from midb_ray.boosting.cap_settings import CapSettings
 from midb_ray.engines import halt
-from midb_ray.runs.figures import Figures
+from midb_ray.runs.figures import EngineFigures, Figures
 
 
 class Clock:
@@ -37,12 +37,16 @@ def meter(run: Path, figures: Figures, replicas: int = 1, **limits: float) -> ca
     return caps.Meter(str(run), CapSettings.model_validate(limits), replicas, figures, seconds=60)
 
 
+def generated(tokens: int) -> Figures:
+    return Figures(engines={"one": EngineFigures(tokens=tokens)})
+
+
 def test_tokens_that_are_generated_reach_a_cap_and_call_a_halt(tmp_path: Path) -> None:
-    figures = Figures(answer_tokens=900)
+    figures = generated(900)
     with meter(tmp_path, figures, tokens=1000) as watch:
         watch.check()
         assert (watch.reached, halt.is_called(str(tmp_path))) == (None, False)
-        figures.answer_tokens = 1_050
+        figures.add(generated(150))
         watch.check()
         assert watch.reached == "1,050 tokens of 1,000 (caps.tokens)"
         assert halt.is_called(str(tmp_path))
@@ -103,7 +107,7 @@ def test_a_halt_that_cannot_be_called_is_called_with_the_next_look(
         raise OSError("storage refuses writes")
 
     monkeypatch.setattr(halt, "call", refuse)
-    with meter(tmp_path, Figures(answer_tokens=5), tokens=5) as watch:
+    with meter(tmp_path, generated(5), tokens=5) as watch:
         watch.check()
         assert not halt.is_called(str(tmp_path))
         monkeypatch.setattr(halt, "call", call)

@@ -1,4 +1,4 @@
-"""The actor's gate and its bisection, without Ray around them."""
+"""The actor's bisection and its reports, without Ray around them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from midb_ray.engines import actor
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack, unpack
+from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, DeadLetter, Pair, table_to_pairs
 from midb_ray.runs import attempts, commit, folder
@@ -58,7 +59,7 @@ def take(opened: folder.RunFolder, build, row: pa.Table) -> dict[str, Any]:
     """What the actor reports of one row that it is given."""
 
     async def taken() -> pa.Table:
-        return await actor.EngineActor(opened, build, Keep())(row)
+        return await actor.EngineActor(opened, build, Keep(), PoolSettings())(row)
 
     return asyncio.run(taken()).to_pylist()[0]
 
@@ -87,6 +88,29 @@ def test_failing_rows_are_found_by_halving_and_the_others_answered(tmp_path) -> 
     assert figures.decisions["de"] == {"stop": 18, "error": 2}
     assert engine.calls[0] == 20
     assert len(engine.calls) <= 2 * 2 * 5 + 1
+
+
+def test_equal_requests_are_generated_once_and_their_tokens_counted_once(tmp_path) -> None:
+    engine = Picky()
+    figures, opened = run(tmp_path, engine, [*REQUESTS[:4] * 4, None, *REQUESTS[:3]])
+    assert engine.calls == [4]
+    assert figures.decisions["de"] == {"none": 1, "stop": 19}
+    assert (figures.duplicates, figures.generated_tokens) == (15, 4)
+    ((_, told),) = figures.engines.items()
+    assert (told.shards, told.rows) == (1, 19)
+    part = commit.read_part(opened.uri, 3)
+    assert part is not None
+    assert part.figures == figures
+
+
+def test_a_poisonous_row_that_stands_twice_is_tried_as_one(tmp_path) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    for rows in ((0, 4), (3, 4), (3, 4)):
+        attempts.Attempt(opened.uri, 3).begin(rows)
+    engine = Picky()
+    figures, _ = run(tmp_path, engine, [*REQUESTS[:4] * 5], run_folder=opened)
+    assert figures.decisions["de"] == {"stop": 15, "error": 5}
+    assert engine.calls == [1, 1, 1]
 
 
 def test_pairs_without_a_request_never_reach_the_engine(tmp_path) -> None:
@@ -153,25 +177,3 @@ def test_the_engine_is_closed_with_its_actor(tmp_path) -> None:
     run(tmp_path, engine)
     gc.collect()
     assert closed == [True]
-
-
-def test_a_suspect_shard_waits_for_the_others_and_then_is_alone() -> None:
-    events: list[str] = []
-
-    async def visit(gate: actor.Gate, name: str, alone: bool) -> None:
-        async with gate.alone() if alone else gate.shared():
-            events.append(f"{name} in")
-            await asyncio.sleep(0.01)
-            events.append(f"{name} out")
-
-    async def all_three() -> None:
-        gate = actor.Gate()
-        await asyncio.gather(
-            visit(gate, "a", False), visit(gate, "b", False), visit(gate, "suspect", True), visit(gate, "c", False)
-        )
-
-    asyncio.run(all_three())
-    entered = events.index("suspect in")
-    assert events[entered + 1] == "suspect out"
-    assert {"a out", "b out"} <= set(events[:entered])
-    assert events.index("c in") > entered

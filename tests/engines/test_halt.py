@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from midb_ray.engines import halt, pool
+from midb_ray.engines.actor import EngineActor
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack, unpack
+from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.pairs import Pair, table_to_pairs
 from midb_ray.runs import commit, folder, shards
 from midb_ray.runs.figures import Figures
@@ -44,7 +46,7 @@ def test_a_shard_inside_an_actor_is_committed_and_the_next_one_left(tmp_path: Pa
 
     async def halted() -> list[dict[str, object]]:
         engine = Waiting()
-        actor = halt.HaltingActor(run, lambda: engine, Keep())
+        actor = EngineActor(run, lambda: engine, Keep(), PoolSettings())
         first = asyncio.create_task(actor(row[0]))
         await engine.asked.wait()
         halt.call(run.uri)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from midb_ray.pairs import DECISIONS
-from midb_ray.runs.figures import Figures
+from midb_ray.runs.figures import EngineFigures, Figures
 
 PAIRS = st.lists(
     st.tuples(
@@ -22,6 +24,10 @@ def counted(pairs: list[tuple[str, str, tuple[str, ...]]], dead: int = 0) -> Fig
     for pair in pairs:
         figures.count(*pair)
     figures.dead_letter_reasons.update(["invalid_json"] * dead)
+    figures.duplicates = 3 * len(pairs)
+    for language, _, _ in pairs:
+        name = ("10.0.0.1", f"actor of {language}")
+        figures.engines.setdefault(name, EngineFigures()).add(EngineFigures(1, 8, 100, 2.0, 1.5))
     return figures
 
 
@@ -56,3 +62,17 @@ def test_plain_data_has_a_fixed_order() -> None:
     assert figures.to_dict()["decisions"]["de"] == {"boosted": 1, "kept_original": 1}
     assert list(figures.to_dict()["reasons"]["de"]) == ["empty", "truncated"]
     assert figures.to_dict()["reasons"].keys() == {"de"}
+
+
+def test_an_engine_is_busy_for_a_share_of_its_own_time() -> None:
+    figures = counted([("de", "boosted", ())] * 4)
+    (engine,) = figures.engines.values()
+    assert (engine.shards, engine.rows, engine.tokens, engine.busy) == (4, 32, 400, 0.75)
+    assert figures.generated_tokens == 400
+    assert EngineFigures().busy == 0
+
+
+def test_figures_of_parts_that_say_nothing_of_engines_can_still_be_read() -> None:
+    plain = counted([("de", "boosted", ())]).to_dict()
+    del plain["engines"], plain["duplicates"]
+    assert Figures.from_json(json.dumps(plain)).rows_out == 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+import types
 from pathlib import Path
 
 import pytest
 
-from midb_ray.runs import storage
-from midb_ray.runs.figures import Figures
+from midb_ray.runs import progress, storage
+from midb_ray.runs.figures import EngineFigures, Figures
 from midb_ray.runs.progress import Progress
 
 
@@ -23,6 +24,12 @@ def shard(language: str, boosted: int, kept: int) -> Figures:
     figures = Figures(rows_in=boosted + kept + 1, dead_letters=1)
     for number in range(boosted + kept):
         figures.count(language, "boosted" if number < boosted else "kept_original", ())
+    return figures
+
+
+def by(engine: str, tokens: int, up: float, busy: float) -> Figures:
+    figures = Figures(rows_in=8, rows_out=8, answer_tokens=2 * tokens, duplicates=3)
+    figures.engines[("10.0.0.1", engine)] = EngineFigures(1, 8, tokens, up, busy)
     return figures
 
 
@@ -68,3 +75,20 @@ def test_a_full_disk_at_the_end_does_not_hide_what_broke_the_run(tmp_path: Path)
 
     with pytest.raises(ValueError, match="the real reason"):
         broken()
+
+
+def test_the_line_says_how_many_engines_are_at_work_and_how_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [50.0]
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: now[0], time=lambda: 5.0))
+    with Progress(str(tmp_path), "boost", 100, by("earlier", 10_000, 900, 900), seconds=60) as watch:
+        assert "no engine at work yet" in watch.line()
+        now[0] += 10
+        watch.add(by("one", 300, 8, 8))
+        watch.add(by("one", 300, 2, 1))
+        watch.add(by("two", 400, 10, 6))
+        assert "100 tokens/s, 2 engines 75% busy with 50 tokens/s each" in watch.line()
+    assert state(str(tmp_path))["engines"] == 2
+    assert state(str(tmp_path))["busy"] == 0.75
+    assert state(str(tmp_path))["duplicates"] == 12

@@ -1,0 +1,137 @@
+"""Load an engine: in turn with the others on its node, and within a time, or else with its own last words.
+
+An engine that raises, hangs or takes its process down again and again becomes a sentence that ends the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from midb_ray.engines import last_words
+from midb_ray.engines.base import Engine
+from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.errors import UserError
+from midb_ray.runs import cluster
+
+logger = logging.getLogger("midb_ray")
+
+GIVE_UP = 3  # deaths of one actor while it loads; one may be a lost node or a neighbour's memory
+_PAUSE = 0.2  # seconds between looks whether it is an engine's turn
+
+
+def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
+    """The engine, loaded. `run` is the run's nonce. Raises `UserError` if it does not come up."""
+    with _turn(pool.loads_at_once):
+        words = last_words.LastWords()
+        try:
+            with _record(run, words):
+                return _within(build, pool.start_timeout, words)
+        finally:
+            words.close()
+
+
+def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastWords) -> Engine:
+    """`build()` in a thread that can be left to itself."""
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append(build())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="engine", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise UserError(
+            f"The engine did not come up within {seconds:g} seconds on node {platform.node()}{_said(words.spoken())}; mend "
+            "what holds it up, or give it longer with pool.start_timeout."
+        )
+    found = outcome[0]
+    if isinstance(found, UserError):
+        raise found
+    if isinstance(found, BaseException):
+        logger.error("The engine could not be loaded.", exc_info=found)
+        reason = " ".join(f"{type(found).__name__}: {found}".split())[:400]
+        raise UserError(
+            f"The engine could not be loaded on node {platform.node()}: {reason.rstrip('.')}{_said(words.spoken())}."
+        )
+    engine: Engine = found
+    return engine
+
+
+@contextlib.contextmanager
+def _record(run: str, words: last_words.LastWords) -> Iterator[None]:
+    """Remember in the cluster that this actor is loading, so that its next process knows of a death.
+
+    Raises `UserError` if it has died too often.
+    """
+    actor = _actor()
+    key = f"load {run} {actor}"
+    before = json.loads((cluster.noted(key) if actor else None) or '{"deaths": 0, "path": ""}')
+    if before["deaths"]:
+        told = last_words.read(Path(before["path"]))
+        if before["deaths"] >= GIVE_UP:
+            cluster.note(key, None)
+            raise UserError(
+                f"The engine took its process down {before['deaths']} times while it was loading, the last time on node "
+                f"{before['node']}{_said(told)}; look there for a lack of memory, or try another model or engine."
+            )
+        logger.warning("The engine's process died while it was loading%s; trying again.", _said(told))
+        Path(before["path"]).unlink(missing_ok=True)
+    if actor:
+        now = {"deaths": before["deaths"] + 1, "path": str(words.path), "node": platform.node()}
+        cluster.note(key, json.dumps(now))
+    try:
+        yield
+    finally:
+        words.forget()
+        if actor:
+            cluster.note(key, None)
+
+
+@contextlib.contextmanager
+def _turn(at_once: int) -> Iterator[None]:
+    """Wait until fewer than `at_once` other processes of this node are inside. The system's record locks go with their process,
+    however it ends, and children do not inherit them."""
+    folder = Path(tempfile.gettempdir()) / f"midb-ray-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    files = [(folder / f"loading-{slot}.lock").open("a") for slot in range(at_once)]
+    try:
+        while not any(_locked(file.fileno()) for file in files):
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        for file in files:
+            file.close()
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _said(words: str) -> str:
+    return f'; its last words: "{words}"' if words else ""
+
+
+def _actor() -> str:
+    """The id of the actor that this process is, the same over its restarts; empty elsewhere."""
+    import ray
+
+    return (ray.get_runtime_context().get_actor_id() or "") if ray.is_initialized() else ""

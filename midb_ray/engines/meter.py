@@ -1,0 +1,113 @@
+"""How busy an engine is: for the driver with each shard's figures, and for Prometheus as Ray's metrics.
+
+An engine is busy while at least one shard is at it. Each shard that is committed takes along the seconds since the one before, so
+sums over shards are neither doubled nor lost when actors are restarted or runs go on; what a killed actor had not told is no
+longer counted on either side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from midb_ray.runs.figures import EngineFigures
+
+
+class Told(NamedTuple):
+    """Seconds, up and busy, that a shard takes along."""
+
+    up: float
+    busy: float
+
+
+class Meter:
+    """One engine's. Used from the event loop and from threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._looked = time.monotonic()
+        self._up = self._busy = 0.0  # seconds that no shard has taken along yet
+        self.name = _name()
+        self._metrics = _Metrics(*self.name) if self.name[1] else None
+
+    @contextlib.contextmanager
+    def at_engine(self) -> Iterator[None]:
+        """Around a shard's time at the engine."""
+        self._change(1)
+        try:
+            yield
+        finally:
+            self._change(-1)
+
+    def take(self) -> Told:
+        """The seconds since the last call."""
+        with self._lock:
+            self._look()
+            told, self._up, self._busy = Told(self._up, self._busy), 0.0, 0.0
+        return told
+
+    def give_back(self, told: Told) -> None:
+        """The shard that took them could not be committed."""
+        with self._lock:
+            self._up += told.up
+            self._busy += told.busy
+
+    def figures(self, rows: int, tokens: int, told: Told) -> dict[tuple[str, str], EngineFigures]:
+        """What a shard says of its engine."""
+        return {self.name: EngineFigures(1, rows, tokens, told.up, told.busy)}
+
+    def count(self, rows: int, tokens: int, told: Told) -> None:
+        """A shard is committed."""
+        if self._metrics:
+            self._metrics.count(rows, tokens, told.busy)
+
+    def _change(self, by: int) -> None:
+        with self._lock:
+            self._look()
+            self._inside += by
+        if self._metrics:
+            self._metrics.in_flight(self._inside)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        self._up += passed
+        if self._inside:
+            self._busy += passed
+
+
+class _Metrics:
+    """The same for Prometheus; Ray puts its own prefix before these names."""
+
+    def __init__(self, node: str, actor: str) -> None:
+        from ray.util import metrics
+
+        keys, tags = ("engine_node", "engine_actor"), {"engine_node": node, "engine_actor": actor}
+        self._rows = metrics.Counter("midb_ray_rows", "Rows that came out of the engine.", keys)
+        self._tokens = metrics.Counter("midb_ray_generated_tokens", "Tokens that the engine has generated.", keys)
+        self._busy = metrics.Counter("midb_ray_busy_seconds", "Seconds with at least one shard at the engine.", keys)
+        self._in_flight = metrics.Gauge("midb_ray_shards_in_flight", "Shards at the engine.", keys)
+        for metric in (self._rows, self._tokens, self._busy, self._in_flight):
+            metric.set_default_tags(tags)
+
+    def count(self, rows: int, tokens: int, busy: float) -> None:
+        for counter, value in ((self._rows, rows), (self._tokens, tokens), (self._busy, busy)):
+            if value > 0:
+                counter.inc(value)
+
+    def in_flight(self, shards: int) -> None:
+        self._in_flight.set(shards)
+
+
+def _name() -> tuple[str, str]:
+    """The node's address and the actor's id, which stays the same over restarts; the host and nothing outside an actor."""
+    import ray
+
+    if not ray.is_initialized():
+        return platform.node(), ""
+    return ray.util.get_node_ip_address(), (ray.get_runtime_context().get_actor_id() or "")[:12]

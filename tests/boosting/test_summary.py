@@ -1,0 +1,39 @@
+"""The summary of a run: what its engines have done, and what was not done twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from midb_ray.boosting import caps, summary
+from midb_ray.boosting.settings import BoostSettings
+from midb_ray.runs import folder
+from midb_ray.runs.figures import EngineFigures, Figures
+
+
+def test_engines_stand_by_node_and_actor_with_the_share_of_time_they_worked(tmp_path: Path, listen) -> None:
+    told = listen(summary)
+    figures = Figures(rows_in=600, answer_tokens=9000, duplicates=100)
+    for _ in range(600):
+        figures.count("de", "boosted", ())
+    figures.engines[("10.0.0.2", "b")] = EngineFigures(1, 200, 2000, 40.0, 10.0)
+    figures.engines[("10.0.0.1", "a")] = EngineFigures(2, 400, 6000, 50.0, 40.0)
+    run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    settings = BoostSettings(input=("a",), output="b", engine={"kind": "echo"})
+    meter = caps.Meter(run.uri, settings.caps, 1, figures, 60)
+    assert summary.finish(run, settings, 3, 600, figures, meter) == 0
+    written = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (written["duplicates"], written["generated_tokens"], written["answer_tokens"]) == (100, 8000, 9000)
+    assert [engine["node"] for engine in written["engines"]] == ["10.0.0.1", "10.0.0.2"]
+    assert written["engines"][0] == {
+        "node": "10.0.0.1",
+        "actor": "a",
+        "shards": 2,
+        "rows": 400,
+        "tokens": 6000,
+        "up_seconds": 50.0,
+        "busy_seconds": 40.0,
+        "tokens_per_second": 120.0,
+        "busy": 0.8,
+    }
+    assert "100 of the prompts repeated another one and were not generated again." in told
