@@ -8,12 +8,13 @@ down is found by the record of attempts, which outlives the process.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -24,11 +25,12 @@ from midb_ray.engines.meter import Meter
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.turnstile import Turnstile
 from midb_ray.errors import UserError
-from midb_ray.runs import attempts, commit, folder, memory, storage
+from midb_ray.runs import attempts, commit, folder, memory, patience, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
 
+T = TypeVar("T")
 ENGINE_CRASH = "engine_crash"
 _EXIT_STATUS = 70  # EX_SOFTWARE: Ray sees the actor die and starts another
 
@@ -69,7 +71,7 @@ class EngineActor:
     ) -> None:
         """`store` is the handle of an `answers.AnswerStore`, where the run has one."""
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        self._run, self._work = run, work
+        self._run, self._work, self._patience = run, work, pool.storage_patience
         self._proven = False
         self._turnstile = Turnstile()
         self._shared = None if store is None else duplicates.SharedAnswers(store)
@@ -109,19 +111,24 @@ class EngineActor:
         if not self._proven:
             await asyncio.to_thread(folder.prove_shared, self._run.uri, self._run.nonce)
             self._proven = True
-        part = await asyncio.to_thread(commit.read_part, self._run.uri, shard)
+        part = await self._storage("looking at", shard, commit.read_part, self._run.uri, shard)
         if part is not None and part.digest in self._run.digests and part.figures.rows_in == rows(batch):
             return part.figures  # a retry of what is done must not cost the engine anything
         flight = await asyncio.to_thread(unpack, batch)
-        attempt = await asyncio.to_thread(attempts.Attempt, self._run.uri, shard)
+        attempt = await self._storage("beginning", shard, attempts.Attempt, self._run.uri, shard)
         started = time.monotonic()
         async with self._turnstile.alone() if attempt.suspect else self._turnstile.shared():
             answered = await self._complete(flight, attempt)
-            await asyncio.to_thread(attempt.survived)
+            await self._storage("noting", shard, attempt.survived)
         seconds = time.monotonic() - started
         figures = await asyncio.to_thread(self._commit, flight, answered, seconds)
-        await asyncio.to_thread(attempt.close)
+        await self._storage("closing", shard, attempt.close)
         return figures
+
+    async def _storage(self, doing: str, shard: int, action: Callable[..., T], *arguments: Any) -> T:
+        """Something about a shard that storage may refuse for a while."""
+        again = functools.partial(action, *arguments)
+        return await asyncio.to_thread(patience.persist, again, self._patience, f"Shard {shard}, {doing} it")
 
     async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> Answered:
         """One completion per request of the shard, whatever the engine does."""
@@ -129,7 +136,7 @@ class EngineActor:
         completions = [Completion("", "error", 0, ENGINE_CRASH)] * len(distinct.requests)
         known = tokens = 0
         for first, last in attempt.parts(len(completions)):
-            await asyncio.to_thread(attempt.begin, (first, last))
+            await self._storage("noting", flight.shard, attempt.begin, (first, last))
             try:
                 answers, here = await self._answer(distinct.requests[first:last], attempt.suspect)
             except EngineError as error:
@@ -167,7 +174,9 @@ class EngineActor:
         told = self._meter.take()
         figures.engines = self._meter.figures(sent, answered.tokens, told)
         try:
-            commit.commit(self._run.uri, flight.shard, self._run.digest, pairs, dead_letters, figures)
+            write = functools.partial(commit.commit, self._run.uri, flight.shard, self._run.digest)
+            again = functools.partial(write, pairs, dead_letters, figures)
+            patience.persist(again, self._patience, f"Shard {flight.shard}, committing it")
         except BaseException:
             self._meter.give_back(told)
             raise

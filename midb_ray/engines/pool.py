@@ -28,7 +28,7 @@ from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
 from midb_ray.engines.answers import AnswerStore
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
-from midb_ray.runs import memory, storage
+from midb_ray.runs import memory, patience, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
@@ -105,7 +105,7 @@ def stream(
         num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
     )
     dataset = dataset.map_batches(
-        functools.partial(_prepared, run.uri, prepare),
+        functools.partial(_prepared, run.uri, prepare, pool.storage_patience),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=pool.cpus_per_task,
@@ -149,12 +149,12 @@ def _store(pool: PoolSettings) -> Any:
     return actor.remote(pool.answers_gigabytes * 1e9)
 
 
-def _prepared(run: str, prepare: Callable[[Shard], pa.Table], row: pa.Table) -> pa.Table:
+def _prepared(run: str, prepare: Callable[[Shard], pa.Table], seconds: float, row: pa.Table) -> pa.Table:
     (shard,) = from_table(row)
     if halt.is_called(run):
         return halt.undone(shard.shard)
     try:
-        return prepare(shard)
+        return patience.persist(functools.partial(prepare, shard), seconds, f"Shard {shard.shard}, reading it")
     except UserError as error:
         return refusal(shard.shard, error)
     except OSError as error:

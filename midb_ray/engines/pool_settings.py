@@ -32,6 +32,8 @@ class PoolSettings(Settings):
     """Engines of one node that load at the same time; the others wait for their turn."""
     start_timeout: float = pydantic.Field(1800, gt=0)
     """Seconds that an engine may take to load, its turn not counted; then the job ends with the engine's last words."""
+    storage_patience: float = pydantic.Field(120, ge=0)
+    """Seconds for which storage may refuse to be read or written before the job stops; it can then go on later."""
     deduplicate: Literal["shard", "run"] = "shard"
     """Where equal prompts are answered once: in each shard, or in the whole run, over all actors."""
     answers_gigabytes: float = pydantic.Field(16, gt=0)

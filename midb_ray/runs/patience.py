@@ -10,11 +10,14 @@ from typing import TypeVar
 logger = logging.getLogger("midb_ray")
 
 T = TypeVar("T")
+_LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)  # another try finds the same
 _FIRST, _LONGEST = 0.5, 10.0  # seconds between tries; each wait is twice the one before
 
 
 def persist(action: Callable[[], T], seconds: float, what: str) -> T:
     """The result of `action`, which is tried again for so many seconds while it raises OSError; then that is raised.
+
+    What no time mends (a file that is not there, a folder in a file's place) is raised at once.
 
     `action` must leave nothing half done behind. `what` says in the log what is tried.
     """
@@ -23,6 +26,8 @@ def persist(action: Callable[[], T], seconds: float, what: str) -> T:
     while True:
         try:
             result = action()
+        except _LASTING:
+            raise
         except OSError as error:
             left = began + seconds - time.monotonic()
             if left <= 0:

@@ -59,7 +59,7 @@ def take(opened: folder.RunFolder, build, row: pa.Table) -> dict[str, Any]:
     """What the actor reports of one row that it is given."""
 
     async def taken() -> pa.Table:
-        return await actor.EngineActor(opened, build, Keep(), PoolSettings())(row)
+        return await actor.EngineActor(opened, build, Keep(), PoolSettings(storage_patience=0))(row)
 
     return asyncio.run(taken()).to_pylist()[0]
 

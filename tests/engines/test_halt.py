@@ -77,7 +77,7 @@ def test_nothing_is_handed_out_or_prepared_after_a_halt_and_everything_once_it_i
     first = next(handed)
     halt.call(run.uri)
     assert list(handed) == []
-    left = pool._prepared(run.uri, prepare, first).to_pylist()
+    left = pool._prepared(run.uri, prepare, 0, first).to_pylist()
     assert left == [{"shard": 0, "figures": None, "error": None}]
     assert prepared == []
     halt.clear(run.uri)
@@ -85,7 +85,7 @@ def test_nothing_is_handed_out_or_prepared_after_a_halt_and_everything_once_it_i
     assert [row.column("shard")[0].as_py() for row in pool._plan_rows(run.uri, 0, np.zeros(6, dtype=bool))] == list(
         range(6)
     )
-    assert unpack(pool._prepared(run.uri, prepare, first)).shard == 0
+    assert unpack(pool._prepared(run.uri, prepare, 0, first)).shard == 0
     assert prepared == [0]
 
 

@@ -38,6 +38,7 @@ def test_a_refusal_that_lasts_is_raised(monkeypatch) -> None:
         patience.persist(failing(10**9, OSError("full")), 0.05, "Writing")
 
 
-def test_other_errors_are_not_tried_again() -> None:
-    with pytest.raises(ValueError, match="bad"):
-        patience.persist(failing(1, ValueError("bad")), 60, "Writing")
+@pytest.mark.parametrize("error", [ValueError("bad"), FileNotFoundError("bad"), NotADirectoryError("bad")])
+def test_what_no_time_mends_is_not_tried_again(error: Exception) -> None:
+    with pytest.raises(type(error), match="bad"):
+        patience.persist(failing(1, error), 60, "Writing")
