@@ -34,7 +34,7 @@ from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
 from midb_ray.runs.stream import silence
 
-_SOURCE_TASKS = 4
+_SOURCE_TASKS, _SHARDS_PER_TASK = 4, 1000  # each task is a process that has to start
 _LOOKED_AT = 4096  # shards from which the usual number of rows is taken
 _QUESTIONS = 10_000  # that wait at the answers of a run at the same time: one for each shard in flight
 
@@ -101,7 +101,7 @@ def stream(
     backpressure.bound(context, pool.replicas[-1], in_flight + 1)
     dataset = ray.data.read_datasource(
         PlanSource(run.uri, shards, done),
-        override_num_blocks=_SOURCE_TASKS,
+        override_num_blocks=min(math.ceil(shards / _SHARDS_PER_TASK), _SOURCE_TASKS),
         num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
     )
     dataset = dataset.map_batches(

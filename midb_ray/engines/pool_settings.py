@@ -9,7 +9,8 @@ import pydantic
 
 from midb_ray.config import Settings
 
-LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 2, 64
+MOST_IN_FLIGHT = 64
+LEAST, MOST = 2, 16  # that auto takes: actors that take in many more are slow to start
 
 
 class PoolSettings(Settings):
@@ -23,7 +24,7 @@ class PoolSettings(Settings):
     """CPUs that Ray reserves for each actor."""
     shards_in_flight: Literal["auto"] | int = "auto"
     """Shards inside an actor at the same time; a kill costs at most these. auto: as many as hold rows_in_flight rows, one
-    more while others are read and written, and from 2 to 64."""
+    more while others are read and written, and from 2 to 16."""
     rows_in_flight: int = pydantic.Field(512, ge=1)
     """Rows that an actor should have at hand, for shards_in_flight auto: twice what its engine works on at once is right."""
     cpus_per_task: float = pydantic.Field(0.5, gt=0)
@@ -58,4 +59,4 @@ class PoolSettings(Settings):
         if self.shards_in_flight != "auto":
             return self.shards_in_flight
         enough = math.ceil(self.rows_in_flight / max(shard_rows, 1)) + 1
-        return min(max(enough, LEAST_IN_FLIGHT), MOST_IN_FLIGHT)
+        return min(max(enough, LEAST), MOST)

@@ -11,7 +11,7 @@ from midb_ray.errors import UserError
 
 
 def test_shards_in_flight_follow_the_size_of_shards_unless_a_number_is_set() -> None:
-    assert [PoolSettings().in_flight(rows) for rows in (1, 8, 64, 256, 1000)] == [64, 64, 9, 3, 2]
+    assert [PoolSettings().in_flight(rows) for rows in (1, 8, 64, 256, 1000)] == [16, 16, 9, 3, 2]
     assert PoolSettings(rows_in_flight=2048).in_flight(256) == 9
     assert PoolSettings(shards_in_flight=5).in_flight(1) == 5
 
