@@ -20,9 +20,9 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow and not vllm"
 
-## make test-slow        clusters disturbed for real (needs root and iproute2) and what has to be compiled (a C++ compiler)
+## make test-slow        clusters disturbed for real (needs root and iproute2) and what has to be compiled (TESTS=PATH: some of it)
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "slow and not vllm"
+	$(BIN)/python -m pytest -m "slow and not vllm" $(TESTS)
 
 ## make test-vllm        the vLLM engine, with the CPU build of vLLM in a virtual environment of its own
 test-vllm: $(VLLM_VENV)/.installed
