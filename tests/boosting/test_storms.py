@@ -1,0 +1,173 @@
+"""What a run lives through without being told: storage that is gone for a while or slow, an object store that is full, a
+node whose cable is pulled and plugged in again. Every row comes out exactly once, and the job ends well."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+
+from midb_ray.runs import storage
+from tests.training.namespaces import Nodes
+
+pytestmark = pytest.mark.slow
+GONE = 30.0  # seconds
+ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 480, 12, 2, 2
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    jobs: list[subprocess.Popen[bytes]] = []
+
+    def run(corpus: Path, output: object, *more: str, within: list[str] | None = None, **env: str) -> Any:
+        command = [
+            *(*(within or []), sys.executable, "-m", "midb_ray.cli", "boost"),
+            *("--input", str(corpus), "--output", str(output), "--engine.kind", "echo", "--engine.echo-delay", "0.05"),
+            *("--shard-rows", str(SHARD_ROWS), "--progress-seconds", "1"),
+            *("--pool.replicas", str(REPLICAS), "--pool.shards-in-flight", str(IN_FLIGHT), *more),
+        ]
+        jobs.append(subprocess.Popen(command, env={**os.environ, **env}))
+        return jobs[-1]
+
+    yield run
+    for job in jobs:
+        if job.poll() is None:
+            job.kill()
+            job.wait()
+
+
+class Bucket:
+    """An output folder on S3, looked at without the wire that the job uses."""
+
+    def __init__(self, port: int, name: str) -> None:
+        self._name = name
+        self._client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1")
+
+    def names(self, folder: str) -> list[str]:
+        listed = self._client.list_objects_v2(Bucket=self._name, Prefix=f"run/{folder}/")
+        return [each["Key"] for each in listed.get("Contents", [])]
+
+    def rows(self) -> list[str]:
+        tables = [pq.read_table(io.BytesIO(self._read(name)), columns=["row"]) for name in self.names("pairs")]
+        return sorted(row for table in tables for row in table.column("row").to_pylist())
+
+    def summary(self) -> dict[str, Any]:
+        return dict(json.loads(self._read("run/summary.json")))
+
+    def _read(self, name: str) -> bytes:
+        return bytes(self._client.get_object(Bucket=self._name, Key=name)["Body"].read())
+
+
+@pytest.fixture
+def bucket(s3: str, s3_port: int) -> Bucket:
+    return Bucket(s3_port, s3.removeprefix("s3://"))
+
+
+def reaches(job: subprocess.Popen[bytes], count: Callable[[], int], wanted: int, seconds: float = 150) -> None:
+    deadline = time.monotonic() + seconds
+    while count() < wanted:
+        assert job.poll() is None, "the job ended before it could be disturbed"
+        assert time.monotonic() < deadline, "the job did not get far enough"
+        time.sleep(0.1)
+
+
+def expected(corpus: Path, rows: int = ROWS) -> list[str]:
+    return sorted(f"{corpus}:{line}" for line in range(1, rows + 1))
+
+
+def test_storage_that_is_gone_for_half_a_minute_costs_time_and_nothing_else(
+    s3: str, wire, bucket: Bucket, make_corpus, start, tell
+) -> None:
+    corpus = make_corpus(ROWS)
+    job = start(corpus, f"{s3}/run")
+    reaches(job, lambda: len(bucket.names("pairs")), 8)
+    wire.cut()
+    time.sleep(GONE)
+    before = len(bucket.names("pairs"))
+    assert job.poll() is None
+    wire.mend()
+    mended = time.monotonic()
+    reaches(job, lambda: len(bucket.names("pairs")), before + 1)
+    tell(f"From the mended wire to the next commit: {time.monotonic() - mended:.0f} s")
+    assert before < ROWS // SHARD_ROWS
+    assert job.wait(timeout=200) == 0
+    assert bucket.rows() == expected(corpus)
+    assert bucket.summary()["complete"]
+    assert bucket.names("attempts") == []
+
+
+def test_slow_storage_holds_the_engines_back_and_nothing_piles_up(
+    s3: str, wire, bucket: Bucket, make_corpus, start
+) -> None:
+    corpus = make_corpus(ROWS // 2)
+    job = start(corpus, f"{s3}/run")
+    wire.pause = 0.5
+    inside = []
+    while job.poll() is None:
+        inside.append(len(bucket.names("attempts")))
+        time.sleep(0.5)
+    assert job.wait() == 0
+    assert 0 < max(inside) <= REPLICAS * IN_FLIGHT
+    assert bucket.rows() == expected(corpus, ROWS // 2)
+
+
+def test_an_object_store_much_smaller_than_what_goes_through_it(tmp_path: Path, books, start) -> None:
+    from ray.cluster_utils import Cluster
+
+    corpus, output, rows = tmp_path / "corpus.jsonl", tmp_path / "run", 1200
+    with corpus.open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            long = f"Satz {number} steht hier für viele andere und sagt nichts. " * 2000
+            row = {
+                "id": f"id-{number}",
+                "instruction": "Fasse zusammen.",
+                "input": long,
+                "output": "Gern",
+                "language": "de",
+            }
+            file.write(json.dumps(row) + "\n")
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 4, "include_dashboard": False, "object_store_memory": 80 << 20},
+    )
+    try:
+        job = start(corpus, output, "--guard.languages", "false", RAY_ADDRESS=cluster.address)
+        assert job.wait(timeout=500) == 0
+    finally:
+        cluster.shutdown()
+    assert books(output).rows == expected(corpus, rows)
+
+
+def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(tmp_path: Path, make_corpus, books, start, tell) -> None:
+    corpus, output = make_corpus(2 * ROWS), tmp_path / "run"
+    parts = output / "pairs"
+
+    def committed() -> int:
+        return len(list(parts.glob("part-*.parquet")))
+
+    with Nodes(3, 3, 3) as nodes:
+        job = start(
+            *(corpus, output, "--pool.cpus-per-replica", "2"), within=nodes.within(0), RAY_ADDRESS=nodes.address
+        )
+        reaches(job, committed, 8, 300)
+        nodes.cut(1)
+        cut = time.monotonic()
+        time.sleep(GONE)
+        before = committed()
+        nodes.mend(1)
+        reaches(job, committed, before + 1, 300)
+        tell(f"From the cut to the first commit after it was mended: {time.monotonic() - cut:.0f} s")
+        assert job.wait(timeout=400) == 0
+    assert books(output).rows == expected(corpus, 2 * ROWS)
+    assert books(output).left_over == []
+    assert storage.is_local(str(output))
