@@ -27,11 +27,11 @@ class Spent(NamedTuple):
     cost: float | None
 
 
-class Meter:
+class Account:
     """Counts what a run spends; a context manager around the time that its pool is up.
 
     Once a cap is reached it calls a halt, and `reached` says why. Time is written down at intervals, so that a killed driver costs
-    the record about one of them. `figures` are the run's, and grow while the meter runs.
+    the record about one of them. `figures` are the run's, and grow while the account is open.
     """
 
     def __init__(self, run: str, caps: CapSettings, replicas: int, figures: Figures, seconds: float) -> None:
@@ -44,7 +44,7 @@ class Meter:
         self._halted = False
         self.reached = self._cap()
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> Account:
         """Raises OSError if the run folder cannot be written."""
         halt.clear(self._run)
         self._began = time.monotonic()

@@ -94,7 +94,7 @@ def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dic
     plan = plans.make(work, place, files, found is not None, cluster.map_remotely)
     run = folder.open_run(place, "boost", wanted, settings.model_dump(mode="json"), found)
     done, figures = plans.committed(run, plan)
-    meter = caps.Meter(run.uri, settings.caps, settings.pool.replicas[-1], figures, settings.progress_seconds)
+    account = caps.Account(run.uri, settings.caps, settings.pool.replicas[-1], figures, settings.progress_seconds)
     if plan.is_new or not done.all():
         storage.delete(storage.join(run.uri, summary.FILE))
     if plan.is_new:
@@ -104,11 +104,11 @@ def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dic
     if not done.all():
         if not plan.rows.any():
             _commit_nothing(run, work)
-        elif meter.reached is None:
+        elif account.reached is None:
             plans.restore_staged(work, run, plan, done)
-            _stream(run, work, plan, done, figures, mine, meter)
+            _stream(run, work, plan, done, figures, mine, account)
             coverage.compare(run.uri, plan.files, _files(settings, place))
-    return summary.finish(run, settings, len(done), int(plan.rows.sum()), figures, meter)
+    return summary.finish(run, settings, len(done), int(plan.rows.sum()), figures, account)
 
 
 def _stream(
@@ -118,7 +118,7 @@ def _stream(
     done: npt.NDArray[np.bool_],
     figures: Figures,
     mine: claim.Claim,
-    meter: caps.Meter,
+    account: caps.Account,
 ) -> None:
     from midb_ray.engines import pool
 
@@ -126,10 +126,10 @@ def _stream(
     build = functools.partial(engines.build, settings.engine)
     rows = int(plan.rows.sum())
     with progress.Progress(run.uri, "boost", rows, figures, settings.progress_seconds) as watch:
-        with meter:
+        with account:
             for _, shard_figures in pool.stream(run, len(done), done, work.prepare, build, work, settings.pool):
                 watch.add(shard_figures)
-                meter.check()
+                account.check()
                 mine.check()
         logger.info(watch.line())
 

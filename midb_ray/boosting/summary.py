@@ -20,7 +20,7 @@ FILE = "summary.json"
 
 
 def finish(
-    run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures, meter: caps.Meter
+    run: folder.RunFolder, settings: BoostSettings, total: int, rows: int, figures: Figures, account: caps.Account
 ) -> int:
     """Write the summary, check the books, say what came of it; returns the exit code."""
     folder.sweep(run.uri)
@@ -29,8 +29,8 @@ def finish(
         storage.delete_folder(storage.join(run.uri, attempts.FOLDER))
     share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
     within = share <= settings.max_dead_letters
-    stopped = None if complete else meter.reached
-    spent = {key: value if value is None else round(value, 6) for key, value in meter.spent._asdict().items()}
+    stopped = None if complete else account.reached
+    spent = {key: value if value is None else round(value, 6) for key, value in account.spent._asdict().items()}
     folder.write_json(
         run.uri,
         FILE,

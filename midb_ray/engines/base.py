@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import xxhash
@@ -41,6 +41,14 @@ class Completion(NamedTuple):
     finish: Finish
     tokens: int
     error: str | None = None
+
+
+def ended(new: Sequence[int], limit: int, end: Collection[int]) -> tuple[list[int], Finish]:
+    """New token ids up to the first of `end`, at most `limit`, and why they end there."""
+    for position, token in enumerate(new[:limit]):
+        if token in end:
+            return list(new[:position]), "stop"
+    return list(new[:limit]), "length"
 
 
 class Continuation(NamedTuple):

@@ -16,7 +16,7 @@ import torch
 from transformers import GenerationConfig
 
 from midb_ray.engines import devices, likelihood, models, paged
-from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request
+from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request, ended
 from midb_ray.engines.batching import Call
 from midb_ray.engines.encoding import PromptEncoder
 from midb_ray.engines.settings import EngineSettings
@@ -163,10 +163,8 @@ class ContinuousEngine:
         )
 
     def _completion(self, new: Sequence[int], limit: int) -> Completion:
-        ids = list(new[:limit])
-        stopped = bool(ids) and ids[-1] in self._end
-        ids = ids[:-1] if stopped else ids
-        return Completion(self._encoder.decode(ids), "stop" if stopped else "length", len(ids))
+        ids, finish = ended(new, limit, self._end)
+        return Completion(self._encoder.decode(ids), finish, len(ids))
 
 
 def is_possible(model: Any, settings: EngineSettings) -> bool:

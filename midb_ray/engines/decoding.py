@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation import TopPLogitsWarper
 
-from midb_ray.engines.base import Finish, Request, seed_of
+from midb_ray.engines.base import Finish, Request, ended, seed_of
 from midb_ray.engines.form import Form, RowForm
 
 
@@ -59,14 +59,7 @@ def decode(
         stopping_criteria=StoppingCriteriaList([RowLimits(width, limits, model.device, abandoned)]),
         logits_processor=LogitsProcessorList(processors),
     )
-    return [_ended(new, limit, end) for new, limit in zip(output[:, width:].tolist(), limits, strict=True)]
-
-
-def _ended(new: list[int], limit: int, end: Collection[int]) -> tuple[list[int], Finish]:
-    for position, token in enumerate(new[:limit]):
-        if token in end:
-            return new[:position], "stop"
-    return new[:limit], "length"
+    return [ended(new, limit, end) for new, limit in zip(output[:, width:].tolist(), limits, strict=True)]
 
 
 class RowLimits(StoppingCriteria):

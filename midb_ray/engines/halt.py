@@ -6,6 +6,9 @@ already (it runs far ahead of the engines) passes by them undone.
 
 from __future__ import annotations
 
+import math
+import time
+
 import pyarrow as pa
 
 from midb_ray.runs import storage
@@ -13,9 +16,14 @@ from midb_ray.runs import storage
 FILE = "halt"
 
 
+_FRESH = 1.0  # seconds for which a process believes that none is called: to an object store each question is a request
+_clear_at: dict[str, float] = {}  # when that was last seen
+
+
 def call(run: str) -> None:
     """No shard of the run begins from now on. Raises OSError."""
     storage.write_bytes(storage.join(run, FILE), b"")
+    _clear_at.pop(run, None)
 
 
 def clear(run: str) -> None:
@@ -24,11 +32,17 @@ def clear(run: str) -> None:
 
 
 def is_called(run: str) -> bool:
-    """Whether a halt is called; storage that does not answer has not called it."""
-    try:
-        return storage.info(storage.join(run, FILE)) is not None
-    except OSError:
+    """Whether a halt is called, or was not yet a second ago; storage that does not answer has not called it."""
+    now = time.monotonic()
+    if now - _clear_at.get(run, -math.inf) < _FRESH:
         return False
+    try:
+        if storage.info(storage.join(run, FILE)) is not None:
+            return True
+    except OSError:
+        pass
+    _clear_at[run] = now
+    return False
 
 
 def undone(shard: int) -> pa.Table:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 from midb_ray.engines import adapters, devices, models
-from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request, seed_of
+from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request, ended, seed_of
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
@@ -150,10 +150,8 @@ class VllmEngine:
             output = (await self._last(request.ids, stop_token_ids=self._end, **chosen)).outputs[0]
         except _RowError as error:
             return Completion("", "error", 0, str(error))
-        ids = list(output.token_ids)
-        stopped = bool(ids) and ids[-1] in self._end
-        ids = ids[:-1] if stopped else ids
-        return Completion(self._encoder.decode(ids), "stop" if stopped else "length", len(ids))
+        ids, finish = ended(output.token_ids, request.limit, self._end)
+        return Completion(self._encoder.decode(ids), finish, len(ids))
 
     async def _judge(self, row: Continuation) -> Likelihood:
         if refusal := self._bounds.refusal_of(row):

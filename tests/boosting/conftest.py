@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +86,19 @@ def booster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>").save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a job; whatever it leaves behind is ended with the test."""
+    jobs: list[subprocess.Popen[bytes]] = []
+
+    def run(arguments: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        jobs.append(subprocess.Popen(arguments, env=env or dict(os.environ), start_new_session=True))
+        return jobs[-1]
+
+    yield run
+    for job in jobs:
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+            job.wait()

@@ -33,8 +33,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def meter(run: Path, figures: Figures, replicas: int = 1, **limits: float) -> caps.Meter:
-    return caps.Meter(str(run), CapSettings.model_validate(limits), replicas, figures, seconds=60)
+def account(run: Path, figures: Figures, replicas: int = 1, **limits: float) -> caps.Account:
+    return caps.Account(str(run), CapSettings.model_validate(limits), replicas, figures, seconds=60)
 
 
 def generated(tokens: int) -> Figures:
@@ -43,7 +43,7 @@ def generated(tokens: int) -> Figures:
 
 def test_tokens_that_are_generated_reach_a_cap_and_call_a_halt(tmp_path: Path) -> None:
     figures = generated(900)
-    with meter(tmp_path, figures, tokens=1000) as watch:
+    with account(tmp_path, figures, tokens=1000) as watch:
         watch.check()
         assert (watch.reached, halt.is_called(str(tmp_path))) == (None, False)
         figures.add(generated(150))
@@ -51,17 +51,17 @@ def test_tokens_that_are_generated_reach_a_cap_and_call_a_halt(tmp_path: Path) -
         assert watch.reached == "1,050 tokens of 1,000 (caps.tokens)"
         assert halt.is_called(str(tmp_path))
     assert not halt.is_called(str(tmp_path))
-    assert meter(tmp_path, figures, tokens=1000).reached is not None  # at once: nothing need be started
-    assert meter(tmp_path, figures, tokens=2000).reached is None
+    assert account(tmp_path, figures, tokens=1000).reached is not None  # at once: nothing need be started
+    assert account(tmp_path, figures, tokens=2000).reached is None
 
 
 def test_hours_and_cost_are_summed_over_all_starts_and_replicas(tmp_path: Path, clock: Clock) -> None:
     figures = Figures()
-    with meter(tmp_path, figures, replicas=4, cost_per_hour=3) as watch:
+    with account(tmp_path, figures, replicas=4, cost_per_hour=3) as watch:
         clock.now += 1800
         assert watch.spent == (0, 0.5, 6.0)
     clock.now += 5000  # between two starts no engine is up
-    with meter(tmp_path, figures, replicas=1, cost_per_hour=3, hours=1, cost=8) as watch:
+    with account(tmp_path, figures, replicas=1, cost_per_hour=3, hours=1, cost=8) as watch:
         clock.now += 900
         assert watch.spent == (0, 0.75, 6.75)
         watch.check()
@@ -69,12 +69,12 @@ def test_hours_and_cost_are_summed_over_all_starts_and_replicas(tmp_path: Path, 
         clock.now += 900
         watch.check()
         assert watch.reached == "1 hours of 1 (caps.hours)"
-    assert meter(tmp_path, figures, cost_per_hour=4, cost=10).reached == "a cost of 10 of 10 (caps.cost)"
-    assert meter(tmp_path, figures, hours=2).spent == (0, 1.0, None)
+    assert account(tmp_path, figures, cost_per_hour=4, cost=10).reached == "a cost of 10 of 10 (caps.cost)"
+    assert account(tmp_path, figures, hours=2).spent == (0, 1.0, None)
 
 
 def test_time_reaches_a_cap_though_no_shard_comes(tmp_path: Path) -> None:
-    with caps.Meter(str(tmp_path), CapSettings(hours=1e-9), 1, Figures(), seconds=0.01):
+    with caps.Account(str(tmp_path), CapSettings(hours=1e-9), 1, Figures(), seconds=0.01):
         deadline = time.monotonic() + 60
         while not halt.is_called(str(tmp_path)):
             assert time.monotonic() < deadline
@@ -82,7 +82,7 @@ def test_time_reaches_a_cap_though_no_shard_comes(tmp_path: Path) -> None:
 
 
 def test_a_driver_that_was_killed_has_written_down_its_time(tmp_path: Path) -> None:
-    watch = caps.Meter(str(tmp_path), CapSettings(), 2, Figures(), seconds=0.01)
+    watch = caps.Account(str(tmp_path), CapSettings(), 2, Figures(), seconds=0.01)
     with watch:
         deadline = time.monotonic() + 60
         while not (tmp_path / caps.FILE).exists():
@@ -95,7 +95,7 @@ def test_a_driver_that_was_killed_has_written_down_its_time(tmp_path: Path) -> N
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"seconds": "many"}', b'{"seconds": null, "replica_seconds": 1}'])
 def test_a_damaged_record_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / caps.FILE).write_bytes(content)
-    assert meter(tmp_path, Figures()).spent.hours == 0
+    assert account(tmp_path, Figures()).spent.hours == 0
 
 
 def test_a_halt_that_cannot_be_called_is_called_with_the_next_look(
@@ -107,7 +107,7 @@ def test_a_halt_that_cannot_be_called_is_called_with_the_next_look(
         raise OSError("storage refuses writes")
 
     monkeypatch.setattr(halt, "call", refuse)
-    with meter(tmp_path, generated(5), tokens=5) as watch:
+    with account(tmp_path, generated(5), tokens=5) as watch:
         watch.check()
         assert not halt.is_called(str(tmp_path))
         monkeypatch.setattr(halt, "call", call)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tests.boosting.jobs import below
 from tests.engines.conftest import byte_level
 
 pytestmark = pytest.mark.vllm
@@ -42,39 +38,13 @@ def booster(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[[list[str]], subprocess.Popen[bytes]]]:
-    jobs: list[subprocess.Popen[bytes]] = []
-
-    def run(arguments: list[str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "midb_ray.cli", "boost", *arguments]
-        jobs.append(subprocess.Popen(command, start_new_session=True))
-        return jobs[-1]
-
-    yield run
-    for job in jobs:
-        if job.poll() is None:
-            os.killpg(job.pid, signal.SIGKILL)
-            job.wait()
-
-
-def cores(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process(job.pid).children(recursive=True):
-        try:
-            if "EngineCore" in "".join(process.cmdline()):
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 def test_a_core_killed_in_mid_shard_costs_time_and_nothing_else(
     tmp_path, make_corpus, books, booster, start, tell
 ) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
     job = start(
         [
+            *(sys.executable, "-m", "midb_ray.cli", "boost"),
             *("--input", str(corpus), "--output", str(output), "--shard-rows", str(SHARD_ROWS)),
             *("--engine.kind", "vllm", "--engine.model", str(booster), "--engine.vllm.cpu-cache", "1"),
             *("--engine.dtype", "float32", "--engine.max-new-tokens", "128", "--pool.shards-in-flight", "2"),
@@ -86,7 +56,7 @@ def test_a_core_killed_in_mid_shard_costs_time_and_nothing_else(
         assert job.poll() is None, "the job ended before it could be disturbed"
         assert time.monotonic() < deadline, "the job did not get far enough to be disturbed"
         time.sleep(0.01)
-    (core,) = cores(job)
+    (core,) = below(job, "EngineCore")
     core.kill()
     killed = time.monotonic()
     before = len(list(parts.glob("part-*.parquet")))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.boosting.earlier_runs import finished_run
+from tests.boosting.jobs import below
 
 pytestmark = pytest.mark.slow
 
@@ -54,30 +54,7 @@ def committed(output: Path) -> dict[str, int]:
 
 def actors(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The engine actors below a job's process."""
-    found = []
-    for process in psutil.Process(job.pid).children(recursive=True):
-        try:
-            if "MapWorker" in "".join(process.cmdline()):
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a job; whatever it leaves behind is ended with the test."""
-    jobs: list[subprocess.Popen[bytes]] = []
-
-    def run(arguments: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        jobs.append(subprocess.Popen(arguments, env=env or environment(), start_new_session=True))
-        return jobs[-1]
-
-    yield run
-    for job in jobs:
-        if job.poll() is None:
-            os.killpg(job.pid, signal.SIGKILL)
-            job.wait()
+    return below(job, "MapWorker")
 
 
 def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,20 @@ GONE = 30.0  # seconds
 ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 480, 12, 2, 2
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    jobs: list[subprocess.Popen[bytes]] = []
-
-    def run(corpus: Path, output: object, *more: str, within: list[str] | None = None, **env: str) -> Any:
-        command = [
-            *(*(within or []), sys.executable, "-m", "midb_ray.cli", "boost"),
-            *("--input", str(corpus), "--output", str(output), "--engine.kind", "echo", "--engine.echo-delay", "0.05"),
-            *("--shard-rows", str(SHARD_ROWS), "--progress-seconds", "1"),
-            *("--pool.replicas", str(REPLICAS), "--pool.shards-in-flight", str(IN_FLIGHT), *more),
-        ]
-        jobs.append(subprocess.Popen(command, env={**os.environ, **env}))
-        return jobs[-1]
-
-    yield run
-    for job in jobs:
-        if job.poll() is None:
-            job.kill()
-            job.wait()
+def command(corpus: Path, output: object, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "midb_ray.cli", "boost", "--input", str(corpus), "--output", str(output)),
+        *("--engine.kind", "echo", "--engine.echo-delay", "0.05", "--shard-rows", str(SHARD_ROWS)),
+        *(
+            "--pool.replicas",
+            str(REPLICAS),
+            "--pool.shards-in-flight",
+            str(IN_FLIGHT),
+            "--progress-seconds",
+            "1",
+            *more,
+        ),
+    ]
 
 
 class Bucket:
@@ -89,7 +84,7 @@ def test_storage_that_is_gone_for_half_a_minute_costs_time_and_nothing_else(
     s3: str, wire, bucket: Bucket, make_corpus, start, tell
 ) -> None:
     corpus = make_corpus(ROWS)
-    job = start(corpus, f"{s3}/run")
+    job = start(command(corpus, f"{s3}/run"))
     reaches(job, lambda: len(bucket.names("pairs")), 8)
     wire.cut()
     time.sleep(GONE)
@@ -110,7 +105,7 @@ def test_slow_storage_holds_the_engines_back_and_nothing_piles_up(
     s3: str, wire, bucket: Bucket, make_corpus, start
 ) -> None:
     corpus = make_corpus(ROWS // 2)
-    job = start(corpus, f"{s3}/run")
+    job = start(command(corpus, f"{s3}/run"))
     wire.pause = 0.5
     inside = []
     while job.poll() is None:
@@ -141,7 +136,9 @@ def test_an_object_store_much_smaller_than_what_goes_through_it(tmp_path: Path, 
         head_node_args={"num_cpus": 4, "include_dashboard": False, "object_store_memory": 80 << 20},
     )
     try:
-        job = start(corpus, output, "--guard.languages", "false", RAY_ADDRESS=cluster.address)
+        job = start(
+            command(corpus, output, "--guard.language", "false"), {**os.environ, "RAY_ADDRESS": cluster.address}
+        )
         assert job.wait(timeout=500) == 0
     finally:
         cluster.shutdown()
@@ -157,7 +154,8 @@ def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(tmp_path: Path, mak
 
     with Nodes(3, 3, 3) as nodes:
         job = start(
-            *(corpus, output, "--pool.cpus-per-replica", "2"), within=nodes.within(0), RAY_ADDRESS=nodes.address
+            [*nodes.within(0), *command(corpus, output, "--pool.cpus-per-replica", "2")],
+            {**os.environ, "RAY_ADDRESS": nodes.address},
         )
         reaches(job, committed, 8, 300)
         nodes.cut(1)

@@ -20,8 +20,8 @@ def test_engines_stand_by_node_and_actor_with_the_share_of_time_they_worked(tmp_
     figures.engines[("10.0.0.1", "a")] = EngineFigures(2, 400, 6000, 50.0, 40.0)
     run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
     settings = BoostSettings(input=("a",), output="b", engine={"kind": "echo"})
-    meter = caps.Meter(run.uri, settings.caps, 1, figures, 60)
-    assert summary.finish(run, settings, 3, 600, figures, meter) == 0
+    account = caps.Account(run.uri, settings.caps, 1, figures, 60)
+    assert summary.finish(run, settings, 3, 600, figures, account) == 0
     written = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (written["duplicates"], written["generated_tokens"], written["answer_tokens"]) == (100, 8000, 9000)
     assert [engine["node"] for engine in written["engines"]] == ["10.0.0.1", "10.0.0.2"]

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from midb_ray.engines import halt, pool
 from midb_ray.engines.actor import EngineActor
 from midb_ray.engines.base import Completion, Request
@@ -14,6 +16,12 @@ from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.pairs import Pair, table_to_pairs
 from midb_ray.runs import commit, folder, shards
 from midb_ray.runs.figures import Figures
+
+
+@pytest.fixture(autouse=True)
+def ask_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halt, "_FRESH", 0)
+
 
 PAIR = Pair("f:1", None, None, "de", "Frage", "", "Antwort")
 
@@ -102,3 +110,11 @@ def test_storage_that_does_not_answer_has_called_no_halt(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     assert not halt.is_called(f"{tmp_path}/file/run")
     assert not halt.is_called(f"{tmp_path}/absent")
+
+
+def test_storage_is_asked_at_most_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(halt, "_FRESH", 60)
+    monkeypatch.setattr(halt.storage, "info", asked.append)
+    assert [halt.is_called(str(tmp_path)) for _ in range(5)] == [False] * 5
+    assert len(asked) == 1
