@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -126,8 +127,9 @@ def _stream(
     build = functools.partial(engines.build, settings.engine)
     rows = int(plan.rows.sum())
     with progress.Progress(run.uri, "boost", rows, figures, settings.progress_seconds) as watch:
-        with account:
-            for _, shard_figures in pool.stream(run, len(done), done, work.prepare, build, work, settings.pool):
+        shards_done = pool.stream(run, len(done), done, work.prepare, build, work, settings.pool)
+        with account, contextlib.closing(shards_done):
+            for _, shard_figures in shards_done:
                 watch.add(shard_figures)
                 account.check()
                 mine.check()

@@ -65,7 +65,12 @@ def paged_attention(
     if query.is_cuda and query.dtype != torch.float32:
         from torch.nn.attention.varlen import varlen_attn
 
-        grouped = {"enable_gqa": True} if key.shape[1] != query.shape[1] else {}
+        grouped = {}
+        if (group := query.shape[1] // key.shape[1]) > 1:
+            if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+                grouped = {"enable_gqa": True}
+            else:
+                key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
         packed = varlen_attn(
             *(part[0].transpose(0, 1).contiguous() for part in (query, key, value)),
             *(begins.to(torch.int32), key_begins.to(torch.int32)),

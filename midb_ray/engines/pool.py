@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from midb_ray.runs import memory, patience, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, from_table, read_plan
-from midb_ray.runs.stream import silence
+from midb_ray.runs.stream import end, silence
 
 _SOURCE_TASKS, _SHARDS_PER_TASK = 4, 1000  # each task is a process that has to start
 _LOOKED_AT = 4096  # shards from which the usual number of rows is taken
@@ -80,7 +80,7 @@ def stream(
     build: EngineBuilder,
     work: Work,
     pool: PoolSettings,
-) -> Iterator[tuple[int, Figures]]:
+) -> Generator[tuple[int, Figures], None, None]:
     """Run the shards that are not `done` through the pool; yields each with its figures once it is committed. Ends early, with
     some of them undone, when a halt is called.
 
@@ -124,12 +124,15 @@ def stream(
         num_cpus=pool.cpus_per_replica,
         num_gpus=pool.gpus_per_replica or None,
     )
-    for row in dataset.iter_rows():
-        if row["error"] is not None:
-            raise UserError(row["error"])
-        if row["figures"] is None:
-            continue  # a halt was called before it began
-        yield row["shard"], Figures.from_json(row["figures"])
+    try:
+        for row in dataset.iter_rows():
+            if row["error"] is not None:
+                raise UserError(row["error"])
+            if row["figures"] is None:
+                continue  # a halt was called before it began
+            yield row["shard"], Figures.from_json(row["figures"])
+    finally:
+        end(dataset)
 
 
 def _rows_per_shard(plan: str, shards: int) -> float:

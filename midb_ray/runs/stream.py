@@ -55,6 +55,14 @@ def over_cluster(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
                 yield _result(table.slice(row, 1))
     except ray.exceptions.RayError as error:
         raise cluster.original(error) from error
+    finally:
+        end(dataset)
+
+
+def end(dataset: Any) -> None:
+    """Stop what a dataset still has running. Without it, an iteration that is left early goes on until the garbage is collected,
+    in threads that start a new cluster when the session's own is gone."""
+    dataset._synchronize_progress_bar()
 
 
 def silence() -> None:

@@ -9,7 +9,8 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,11 @@ class Parts:
             return pack(shard.shard, pairs, [], asked)
 
         class Noting:
+            def __init__(self):
+                import ray
+
+                (path / "actor").write_text(ray.get_runtime_context().get_actor_id()[:12])
+
             async def generate(self, requests):
                 await asyncio.sleep(0.5 if (path / "slowly").exists() else 0)
                 for request in requests:
@@ -85,23 +91,31 @@ class Parts:
         assert sorted(shard for shard, _ in found) == list(range(self.count))
         return [figures for _, figures in found]
 
+    @contextlib.contextmanager
+    def streaming(self, settings: PoolSettings) -> Iterator[list[Figures]]:
+        """Stream meanwhile; the figures are there at the end, when the output is no longer held."""
+        figures: list[Figures] = []
+        with ThreadPoolExecutor(1) as threads:
+            running = threads.submit(self.stream, settings)
+            try:
+                yield figures
+            finally:
+                (self.path / "hold").unlink(missing_ok=True)
+                figures += running.result(120)
+
 
 def test_a_slow_output_holds_back_what_is_prepared(tmp_path: Path) -> None:
     parts = Parts(tmp_path, 200)
     (tmp_path / "hold").write_text("0")
-    outcome: list[list[Figures]] = []
-    run = threading.Thread(target=lambda: outcome.append(parts.stream(PoolSettings(shards_in_flight=2))))
-    run.start()
-    seen, since, deadline = 0, time.monotonic(), time.monotonic() + 90
-    while not seen or time.monotonic() - since < 8:
-        assert time.monotonic() < deadline
-        if len(parts.names("prepared")) > seen:
-            seen, since = len(parts.names("prepared")), time.monotonic()
-        time.sleep(0.1)
-    assert 3 <= seen <= 16 + 3  # waiting, and with the actor
-    (tmp_path / "hold").unlink()
-    run.join(120)
-    assert len(outcome[0]) == 200
+    with parts.streaming(PoolSettings(shards_in_flight=2)) as found:
+        seen, since, deadline = 0, time.monotonic(), time.monotonic() + 90
+        while not seen or time.monotonic() - since < 8:
+            assert time.monotonic() < deadline
+            if len(parts.names("prepared")) > seen:
+                seen, since = len(parts.names("prepared")), time.monotonic()
+            time.sleep(0.1)
+        assert 3 <= seen <= 16 + 3  # waiting, and with the actor
+    assert len(found) == 200
     assert len(parts.names("prepared")) == 200
 
 
@@ -139,29 +153,32 @@ def test_equal_prompts_are_generated_once_in_a_run_of_several_engines(tmp_path: 
 def test_prometheus_hears_of_each_engine(tmp_path: Path) -> None:
     import ray
 
-    def heard(name: str) -> list[float]:
+    def told(name: str) -> list[float]:
         port = ray.nodes()[0]["MetricsExportPort"]
         lines = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode().splitlines()
-        return [float(line.split()[-1]) for line in lines if line.startswith(f"ray_midb_ray_{name}{{")]
+        engine = f'engine_actor="{(tmp_path / "actor").read_text()}"'
+        return [
+            float(line.split()[-1]) for line in lines if line.startswith(f"ray_midb_ray_{name}{{") and engine in line
+        ]
 
-    before = {name: sum(heard(name)) for name in ("rows_total", "generated_tokens_total")}
+    def heard(name: str) -> float:
+        return sum(told(name))
+
     parts = Parts(tmp_path, 30)
     (tmp_path / "hold").write_text("20")
-    run = threading.Thread(target=parts.stream, args=(PoolSettings(shards_in_flight=2),))
-    run.start()
     deadline = time.monotonic() + 120
-    committed: list[Path] = []
-    while sum(heard("rows_total")) < before["rows_total"] + max(len(committed), 20) * ROWS:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-        committed = list((Path(parts.run.uri) / commit.PAIRS).glob("part-*.parquet"))
-    assert sum(heard("rows_total")) == before["rows_total"] + len(committed) * ROWS
-    assert sum(heard("generated_tokens_total")) == before["generated_tokens_total"] + len(committed) * ROWS * 3
-    assert any(heard("busy_seconds_total"))
-    assert heard("shards_in_flight")
-    (tmp_path / "hold").unlink()
-    run.join(120)
-    assert not run.is_alive()
+    with parts.streaming(PoolSettings(shards_in_flight=2)):
+        while not (tmp_path / "actor").exists() or heard("rows_total") < 20 * ROWS:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        committed = len(list((Path(parts.run.uri) / commit.PAIRS).glob("part-*.parquet")))  # no more: the output holds
+        while heard("rows_total") < committed * ROWS:  # Ray tells it every few seconds
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        assert heard("rows_total") == committed * ROWS
+        assert heard("generated_tokens_total") == committed * ROWS * 3
+        assert heard("busy_seconds_total") > 0
+        assert told("shards_in_flight")
 
 
 def below(name: str) -> list[psutil.Process]:
