@@ -59,6 +59,10 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return past_capture
 
 
+_KEPT = {"num_workers_soft_limit": 12, "idle_worker_killing_time_threshold_ms": 300_000}
+"""Processes wait for the next test's tasks: by default they end after a second, and to start some took most of a test's time."""
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A cluster that the whole session shares; jobs that connect while it is up use it."""
@@ -72,6 +76,7 @@ def ray_cluster() -> Iterator[None]:
         include_dashboard=False,
         log_to_driver=False,
         _temp_dir=str(temporary),
+        _system_config=_KEPT,
     )
     yield
     ray.shutdown()

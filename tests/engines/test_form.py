@@ -156,10 +156,10 @@ def test_answers_of_a_model_without_sense_are_pairs(
     any_tokenizer: PreTrainedTokenizerFast, tiny_llama: Callable[..., LlamaForCausalLM], temperature: float
 ) -> None:
     encoder = PromptEncoder(any_tokenizer)
-    pairs = [prompts.serialise(Text("a" * number, "", "b" * number)) for number in range(30)]
+    pairs = [prompts.serialise(Text("a" * number, "", "b" * number)) for number in range(12)]
     requests = [Request(None, encoder.prompt(pair), 180) for pair in pairs]
 
-    def run(guided: bool, batch_tokens: int) -> list[Completion]:
+    def run(requests: list[Request], guided: bool, batch_tokens: int) -> list[Completion]:
         network = tiny_llama(vocab_size=len(any_tokenizer), max_position_embeddings=1024, eos_token_id=encoder.end)
         settings = EngineSettings(model="tiny", temperature=temperature, guided=guided, batch_tokens=batch_tokens)
         engine = TransformersEngine(network, encoder, settings)
@@ -168,11 +168,11 @@ def test_answers_of_a_model_without_sense_are_pairs(
         finally:
             engine.close()
 
-    answers = run(guided=True, batch_tokens=100_000)
+    answers = run(requests, guided=True, batch_tokens=100_000)
     assert all(prompts.parse(answer.text) for answer in answers)
-    assert answers == run(guided=True, batch_tokens=1)
+    assert answers[:3] == run(requests[:3], guided=True, batch_tokens=1)
     with pytest.raises(prompts.AnswerError):
-        prompts.parse(run(guided=False, batch_tokens=100_000)[0].text)
+        prompts.parse(run(requests[:1], guided=False, batch_tokens=100_000)[0].text)
 
 
 def test_a_tokenizer_without_line_breaks_is_refused() -> None:
