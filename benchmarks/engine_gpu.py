@@ -1,6 +1,6 @@
 """One GPU: generated tokens/s of the transformers engine, batched continuously and statically, beside the limit of its memory.
 
-    python benchmarks/engine_gpu.py [--parameters 0.7] [--rows 600]
+    python benchmarks/engine_gpu.py [--parameters 0.7] [--rows 384]
 
 The model has random weights and ends no answer by itself, so every side generates the same numbers of tokens, as skewed as
 those of expert revisions. The limit is what reading alone would take: in every step all weights, and for every row what it
@@ -63,7 +63,7 @@ class Reading(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parameters", type=float, default=0.7, help="billions of the model")
-    parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--rows", type=int, default=384)
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("This measures a GPU, and torch sees none here.")
@@ -85,8 +85,8 @@ def run(network: Any, count: int, speed: float, static: tuple[int, ...]) -> None
         f"{sum(row.limit for row in rows) / count:.0f} of answer on average (longest {max(row.limit for row in rows)})",
         flush=True,
     )
-    ways = {f"static, {tokens:,} tokens": settings("static", tokens) for tokens in static}
-    ways["continuous"] = settings("continuous", static[-1])
+    ways = {"continuous": settings("continuous", static[-1])}
+    ways |= {f"static, {tokens:,} tokens": settings("static", tokens) for tokens in static}
     before = network.config._attn_implementation
     answers = None
     for name, wanted in ways.items():

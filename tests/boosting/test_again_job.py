@@ -77,13 +77,13 @@ def test_what_failed_is_tried_again_and_the_rest_goes_over(tmp_path, make_corpus
 
 
 def test_a_run_stops_at_its_cap_says_why_and_goes_on_with_a_higher_one(tmp_path, make_corpus, books, booster) -> None:
-    corpus, run = make_corpus(96), tmp_path / "run"
+    corpus, run = make_corpus(320), tmp_path / "run"
     model = ["--input", corpus, "--engine.model", booster, "--engine.device", "cpu", "--engine.threads", 1]
     model += ["--engine.max-new-tokens", 4, "--engine.temperature", 1, "--samples", 2, "--pool.shards-in-flight", 2]
     assert boost(run, *model, "--caps.tokens", 100) == ExitCode.CAPPED
     found = json.loads((run / "summary.json").read_text())
     done = {path: path.stat().st_mtime_ns for path in (run / "pairs").iterdir()}
-    assert 0 < found["rows_in"] == 8 * len(done) < 96  # what was in flight is whole, and nothing else began
+    assert 0 < found["rows_in"] == 8 * len(done) < 320  # what was in flight is whole, and nothing else began
     assert not found["complete"]
     assert found["stopped"].endswith(" tokens of 100 (caps.tokens)")
     assert found["answer_tokens"] >= 100
@@ -97,6 +97,6 @@ def test_a_run_stops_at_its_cap_says_why_and_goes_on_with_a_higher_one(tmp_path,
     assert boost(run, *model) == 0
     assert {path: path.stat().st_mtime_ns for path in done} == done
     whole = books(run)
-    assert whole.rows == sorted(f"{corpus}:{line}" for line in range(1, 97))
+    assert whole.rows == sorted(f"{corpus}:{line}" for line in range(1, 321))
     assert (whole.summary["complete"], "stopped" in whole.summary) == (True, False)
     assert whole.summary["answer_tokens"] == sum(whole.pairs.column("answer_tokens").to_pylist())

@@ -132,7 +132,10 @@ def test_workers_learn_that_another_driver_has_the_folder(run: str) -> None:
             claim.refuse_other(run, mine.token)
         storage.delete(record(run))
         claim.refuse_other(run, mine.token)
-    claim.refuse_other("s3://absent/run", "x")  # what cannot be read says nothing
+
+
+def test_a_record_that_cannot_be_read_says_nothing(s3: str) -> None:
+    claim.refuse_other("s3://absent/run", "x")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"updated": "never"}', b'{"updated": -1e300}'])

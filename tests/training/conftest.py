@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.training import early
 from tests.training import grid as processes
+from tests.training.early import Running
 from tests.training.grid import STEPS, schedule_of, settings
 
 
@@ -227,23 +225,25 @@ def _first_adapters(place: Path, chosen: Any) -> dict[str, Any]:
     return found
 
 
-def run_grid(place: Path, plan: str) -> dict[str, dict[str, Any]]:
-    """What every process of a plan of the grid found, by its name and number: pair-0, pair-1, alone-0."""
-    log = place / f"{plan}.log"
-    with log.open("wb") as output:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        ended = subprocess.run(
-            [sys.executable, processes.__file__, str(place), plan],
-            env=environment,
-            stdout=output,
-            stderr=output,
-            check=False,
-        )
-    assert ended.returncode == 0, log.read_text()[-5000:]
-    names = [f"{role.__name__}-{rank}" for role, rank in processes.PLANS[plan]]
-    return {name: json.loads((place / f"{name}.json").read_text()) for name in names}
+@pytest.fixture(scope="session")
+def grid_running(place: Path) -> Iterator[Running]:
+    yield from early.until_the_end(early.begin_grid(place, "whole"))
 
 
 @pytest.fixture(scope="session")
-def grid(place: Path) -> dict[str, dict[str, Any]]:
-    return run_grid(place, "whole")
+def grid(place: Path, grid_running: Running) -> dict[str, dict[str, Any]]:
+    return early.found_by_grid(place, "whole", grid_running)
+
+
+@pytest.fixture(scope="session")
+def static_parts_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    yield from early.until_the_end(early.begin_static_parts(tmp_path_factory.mktemp("static")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begin_early(request: pytest.FixtureRequest) -> None:
+    """Start with the first test of this folder what later ones will wait for."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for name in ("grid_running", "static_parts_running"):
+        if name in wanted:
+            request.getfixturevalue(name)

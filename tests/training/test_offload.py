@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.conftest import run_grid
+from tests.training import early
 from tests.training.grid import KEPT
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -18,7 +18,7 @@ BOUND = 1e-4
 
 @pytest.fixture(scope="module")
 def offloaded(place: Path) -> dict[str, Any]:
-    return run_grid(place, "offload")["offload-0"]
+    return early.found_by_grid(place, "offload", early.begin_grid(place, "offload"))["offload-0"]
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +14,9 @@ from midb_ray.errors import UserError
 from midb_ray.training import sizes
 from midb_ray.training.settings import TrainSettings
 from tests.training.making import llama_8b
+
+if TYPE_CHECKING:
+    from tests.training.early import Running
 
 TINY = {
     "hidden_size": 256,
@@ -187,22 +188,12 @@ def _kept(given: TrainSettings) -> int:
     return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
 
 
-def test_the_static_part_is_what_two_deepspeed_workers_keep(tmp_path: Path) -> None:
-    (tmp_path / "ds.json").write_text('{"zero_optimization": {"reduce_bucket_size": 1000}}')
-    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), str(tmp_path)],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
-            stdout=subprocess.DEVNULL,
-            stderr=(tmp_path / f"{rank}.log").open("wb"),
-        )
-        for rank in (0, 1)
-    ]
-    assert [worker.wait(240) for worker in workers] == [0, 0], (tmp_path / "0.log").read_text()[-2000:]
-    found = json.loads((tmp_path / "found.json").read_text())
+def test_the_static_part_is_what_two_deepspeed_workers_keep(static_parts_running: Running) -> None:
+    static_parts_running.end()
+    folder = static_parts_running.folder
+    found = json.loads((folder / "found.json").read_text())
     for cell, kept in zip(CELLS, found, strict=True):
-        given = _cell(tmp_path, *cell)
+        given = _cell(folder, *cell)
         counted = sizes.parameters(tiny(), given)
         whole = counted.small * (2 if given.dtype == "bfloat16" else 4) if given.zero.stage == 3 else 0
         expected = sizes.memory(counted, tiny(), given, 2).static + whole
