@@ -123,14 +123,14 @@ class Wire:
         with contextlib.suppress(OSError):
             while block := source.recv(1 << 16):
                 left = getattr(self, direction)
+                passes = block if left is None else block[:left]
                 if left is not None:
-                    block = block[:left]
-                    setattr(self, direction, left - len(block))
-                    if not block:
-                        break
+                    setattr(self, direction, left - len(passes))
                 if direction == "up" and self.pause:
                     time.sleep(self.pause)
-                sink.sendall(block)
+                sink.sendall(passes)
+                if len(passes) < len(block):  # who has sent all of it would wait for an answer
+                    break
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

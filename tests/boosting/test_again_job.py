@@ -76,6 +76,7 @@ def test_what_failed_is_tried_again_and_the_rest_goes_over(tmp_path, make_corpus
     assert f"Input '{first}' has changed since the run in" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_stops_at_its_cap_says_why_and_goes_on_with_a_higher_one(tmp_path, make_corpus, books, booster) -> None:
     corpus, run = make_corpus(320), tmp_path / "run"
     model = ["--input", corpus, "--engine.model", booster, "--engine.device", "cpu", "--engine.threads", 1]

@@ -112,7 +112,7 @@ def test_a_commit_that_fails_is_not_held_against_the_engine(tmp_path, make_corpu
     corpus = make_corpus(1)
     assert boost(tmp_path / "run", "--input", corpus) == 0
     undo(tmp_path / "run", 0)
-    for _ in range(3):  # two deaths of a single row would give it up
+    for _ in range(2):  # two deaths of a single row would give it up
         shutil.rmtree(tmp_path / "run" / "dead_letters", ignore_errors=True)
         (tmp_path / "run" / "dead_letters").touch()
         assert boost(tmp_path / "run", "--input", corpus) == 2
@@ -141,6 +141,7 @@ def test_an_address_where_nobody_listens_is_one_sentence_at_once(tmp_path, make_
     assert "Error: Cannot reach a Ray cluster at '127.0.0.1:1'" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_job_that_is_told_to_stop_says_how_to_go_on(tmp_path, make_corpus, books) -> None:
     corpus, run = make_corpus(400), tmp_path / "run"
     command = [sys.executable, "-m", "midb_ray.cli", "boost", "--engine.kind", "echo", "--engine.echo-delay", "0.05"]

@@ -149,6 +149,7 @@ def test_equal_prompts_are_generated_once_in_a_run_of_several_engines(tmp_path: 
     assert sum(engine.rows for engine in total.engines.values()) == 320
 
 
+@pytest.mark.slow
 def test_prometheus_hears_of_each_engine(tmp_path: Path) -> None:
     import ray
 
