@@ -64,7 +64,7 @@ def main() -> None:
     for name, part in (("first", looks[:third]), ("last", looks[-third:])):
         driver, worker = (sum(values) / len(part) for values in list(zip(*part, strict=True))[1:])
         print(f"{name} third: driver {driver:,.0f} MiB, largest worker {worker:,.0f} MiB")
-    if lost or doubled or crashed or not summary["complete"]:
+    if not kills or lost or doubled or crashed or not summary["complete"]:
         raise SystemExit(1)
 
 
@@ -100,7 +100,8 @@ def soak(scratch: Path, every: float) -> tuple[list[Look], int]:
             if now >= due and actors:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     actors[kills % len(actors)].kill()
-                kills, due = kills + 1, now + every
+                    kills += 1
+                due = now + every
                 print(
                     f"  {now - begun:,.0f} s: {kills} killed, {len(list((output / 'pairs').iterdir())):,} shards",
                     flush=True,

@@ -60,6 +60,7 @@ def finish(
     )
     if figures.duplicates:
         logger.info("%s of the prompts repeated another one and were not generated again.", f"{figures.duplicates:,}")
+    _tell_failures(run, figures)
     if not rows:
         logger.info("The input has no rows: the output is empty.")
     if stopped is not None:
@@ -83,6 +84,18 @@ def finish(
         )
         return ExitCode.ROWS_LOST
     return ExitCode.OK
+
+
+def _tell_failures(run: folder.RunFolder, figures: Figures) -> None:
+    """An engine that fails on rows leaves the books in order: say it, or nobody looks."""
+    for reason in ("engine_error", "engine_crash"):
+        if count := sum(counts.get(reason, 0) for counts in figures.reasons.values()):
+            logger.warning(
+                "The engine failed on %s pairs, which kept their originals; --input %s --only kept_original:%s tries them again.",
+                f"{count:,}",
+                run.uri,
+                reason,
+            )
 
 
 def engines(figures: Figures) -> list[dict[str, Any]]:

@@ -128,8 +128,10 @@ def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLet
 
 
 def languages(work: BoostWork, shard: shards.Shard) -> list[str | None]:
-    """The language of each selected row of a shard, None for dead letters: what `limit` counts by."""
-    return [outcome.language if isinstance(outcome, Pair) else None for outcome in _outcomes(work, shard)]
+    """The language of each selected row of a shard, None for dead letters: what `limit` counts by. Raises `UserError` if the
+    file cannot be read."""
+    with shards.explained(shard):
+        return [outcome.language if isinstance(outcome, Pair) else None for outcome in _outcomes(work, shard)]
 
 
 def _outcomes(work: BoostWork, shard: shards.Shard) -> Iterator[Pair | DeadLetter]:

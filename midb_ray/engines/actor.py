@@ -109,7 +109,7 @@ class EngineActor:
 
     async def _take(self, shard: int, batch: pa.Table) -> Figures:
         if not self._proven:
-            await asyncio.to_thread(folder.prove_shared, self._run.uri, self._run.nonce)
+            await self._storage("proving the output before", shard, folder.prove_shared, self._run.uri, self._run.nonce)
             self._proven = True
         part = await self._storage("looking at", shard, commit.read_part, self._run.uri, shard)
         if part is not None and part.digest in self._run.digests and part.figures.rows_in == rows(batch):

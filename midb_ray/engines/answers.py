@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import sqlite3
 import tempfile
 import time
@@ -21,6 +22,8 @@ from pathlib import Path
 import zstandard
 
 from midb_ray.engines.base import Completion, Request
+
+logger = logging.getLogger("midb_ray")
 
 LEASE = 30.0  # seconds without a sign of life until someone else generates
 BEAT = 5.0  # seconds between signs of life
@@ -53,10 +56,14 @@ class AnswerStore:
 
     def __init__(self, most: float, lease: float = LEASE) -> None:
         self._most, self._lease = most, lease
-        self._bytes = 0
         self._asked = asyncio.Condition()
         self._leases: dict[bytes, str] = {}  # what is being generated, and by whom
         self._alive: dict[str, float] = {}  # when an owner was last heard of
+        self._open()
+
+    def _open(self) -> None:
+        """An empty database."""
+        self._bytes = 0
         with tempfile.TemporaryDirectory(prefix="midb-ray-answers-") as folder:
             path = Path(folder) / "answers.sqlite"
             # Without the name the disk is free again as soon as this process ends, however it does.
@@ -79,19 +86,20 @@ class AnswerStore:
         return await self.ask(keys, owner)
 
     async def put(self, answers: dict[bytes, bytes], given_up: Sequence[bytes], owner: str) -> None:
-        """What the owner has generated, and what it could not."""
+        """What the owner has generated, and what it could not. A disk that takes no more costs all that was kept."""
         self._alive[owner] = time.monotonic()
-        self._file.execute("BEGIN")
-        for one, answer in answers.items():
-            added = self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (one, answer)).rowcount
-            self._bytes += added * (len(answer) + _OVERHEAD)
-        self._file.execute("COMMIT")
-        self._forget_oldest()
-        async with self._asked:
-            for one in (*answers, *given_up):
-                if self._leases.get(one) == owner:
-                    del self._leases[one]
-            self._asked.notify_all()
+        try:
+            self._keep(answers)
+        except sqlite3.Error as error:  # without a journal the file is good for nothing now
+            logger.warning("The answers of the run could not be kept (%s); they are begun anew.", error)
+            self._file.close()
+            self._open()
+        finally:
+            async with self._asked:
+                for one in (*answers, *given_up):
+                    if self._leases.get(one) == owner:
+                        del self._leases[one]
+                self._asked.notify_all()
 
     async def beat(self, owner: str) -> None:
         """The owner lives."""
@@ -101,6 +109,14 @@ class AnswerStore:
         """Answers kept, their bytes, and leases."""
         (count,) = self._file.execute("SELECT count(*) FROM answers").fetchone()
         return count, self._bytes, len(self._leases)
+
+    def _keep(self, answers: dict[bytes, bytes]) -> None:
+        self._file.execute("BEGIN")
+        for one, answer in answers.items():
+            added = self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (one, answer)).rowcount
+            self._bytes += added * (len(answer) + _OVERHEAD)
+        self._file.execute("COMMIT")
+        self._forget_oldest()
 
     def _reply(self, one: bytes, owner: str) -> Reply:
         found = self._file.execute("SELECT answer FROM answers WHERE key = ?", (one,)).fetchone()

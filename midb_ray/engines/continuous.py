@@ -130,6 +130,8 @@ class ContinuousEngine:
                     continue
                 names.append(f"row-{next(self._names)}")
                 self._submit(call, position, names[-1])
+            if self._stopped() and not call.over:  # it may have emptied its queue before the last rows came
+                raise EngineError("The engine failed and has stopped.")
             return await call.future
         except BaseException:
             for name in names:

@@ -124,6 +124,9 @@ class SharedAnswers:
                     "The answers of the run are out of reach; equal prompts may be generated again: %s", reason
                 )
             self._reached = False
+            self._owner = secrets.token_hex(
+                8
+            )  # what was not told is no longer held: the old name gives no signs of life
             return None
         self._reached = True
         return found

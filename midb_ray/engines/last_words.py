@@ -19,7 +19,7 @@ _LINES = 4
 _KEEPER = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-size, file = 0, os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+size, file = 0, int(sys.argv[1])
 while block := os.read(0, 1 << 16):
     rest = block
     while rest:
@@ -41,17 +41,18 @@ class LastWords:
 
     def __init__(self) -> None:
         handle, name = tempfile.mkstemp(prefix="midb-ray-engine-", suffix=".log")
-        os.close(handle)
         self.path = Path(name)
         self._before = [os.dup(1), os.dup(2)]
         _flush()
         keeper = subprocess.Popen(
-            [sys.executable, "-SE", "-c", _KEEPER, name],
+            [sys.executable, "-SE", "-c", _KEEPER, str(handle)],
             stdin=subprocess.PIPE,
             stdout=self._before[1],
             stderr=subprocess.DEVNULL,
+            pass_fds=[handle],  # by its name it would be made anew where an engine was up before its keeper
             start_new_session=True,  # what is sent to the process's group is not for the keeper
         )
+        os.close(handle)
         assert keeper.stdin is not None
         os.dup2(keeper.stdin.fileno(), 1)
         os.dup2(keeper.stdin.fileno(), 2)

@@ -6,6 +6,7 @@ An engine that raises, hangs or takes its process down again and again becomes a
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import json
 import logging
@@ -28,17 +29,36 @@ logger = logging.getLogger("midb_ray")
 
 GIVE_UP = 3  # deaths of one actor while it loads; one may be a lost node or a neighbour's memory
 _PAUSE = 0.2  # seconds between looks whether it is an engine's turn
+_AGAIN = 5.0  # seconds until an engine that could not be loaded is tried again, where others of its run could
+_GRACE = 10.0  # seconds after start_timeout until a process in which nothing else moves is ended
+_EXIT_STATUS = 71  # EX_OSERR: Ray sees the actor die and starts another
 
 
 def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
-    """The engine, loaded. `run` is the run's nonce. Raises `UserError` if it does not come up."""
+    """The engine, loaded. `run` is the run's nonce. Raises `UserError` if it does not come up.
+
+    Once an engine of the run has come up, another's failure may be its node's or the moment's: the process is left then, so that
+    Ray tries again, up to `GIVE_UP` times.
+    """
+    came_up = f"up {run}"
     with _turn(pool.loads_at_once):
         words = last_words.LastWords()
         try:
             with _record(run, words):
-                return _within(build, pool.start_timeout, words)
+                try:
+                    engine = _within(build, pool.start_timeout, words)
+                except UserError as error:
+                    if not _actor() or cluster.noted(came_up) is None:
+                        raise
+                    logger.error("%s Others of this run came up, so it is tried again.", error)
+                    words.close()
+                    time.sleep(_AGAIN)
+                    os._exit(_EXIT_STATUS)
         finally:
             words.close()
+    if _actor():
+        cluster.note(came_up, platform.node())
+    return engine
 
 
 def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastWords) -> Engine:
@@ -52,8 +72,11 @@ def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastW
             outcome.append(error)
 
     thread = threading.Thread(target=work, name="engine", daemon=True)
+    if _actor():  # where an engine holds the interpreter, this thread does not come back to say so
+        faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=2)
     thread.start()
     thread.join(seconds)
+    faulthandler.cancel_dump_traceback_later()
     if not outcome:
         raise UserError(
             f"The engine did not come up within {seconds:g} seconds on node {platform.node()}{_said(words.spoken())}; mend "

@@ -33,6 +33,7 @@ def is_supported(model: Any) -> bool:
         and not model._is_stateful
         and layers <= {"full_attention", "sliding_attention"}
         and getattr(config, "attn_logit_softcapping", None) is None
+        and not any(hasattr(layer, "sinks") for layer in model.modules())
     )
 
 

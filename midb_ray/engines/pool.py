@@ -31,7 +31,7 @@ from midb_ray.errors import UserError
 from midb_ray.runs import memory, patience, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
-from midb_ray.runs.shards import Shard, from_table, read_plan
+from midb_ray.runs.shards import Shard, explained, from_table, read_plan
 from midb_ray.runs.stream import end, silence
 
 _SOURCE_TASKS, _SHARDS_PER_TASK = 4, 1000  # each task is a process that has to start
@@ -157,10 +157,9 @@ def _prepared(run: str, prepare: Callable[[Shard], pa.Table], seconds: float, ro
     if halt.is_called(run):
         return halt.undone(shard.shard)
     try:
-        return patience.persist(functools.partial(prepare, shard), seconds, f"Shard {shard.shard}, reading it")
+        with explained(shard):
+            return patience.persist(functools.partial(prepare, shard), seconds, f"Shard {shard.shard}, reading it")
     except UserError as error:
         return refusal(shard.shard, error)
-    except OSError as error:
-        return refusal(shard.shard, storage.explain(error, shard.uri, "read"))
     finally:
         memory.give_back()

@@ -30,6 +30,13 @@ _NEVER = {
     "trust_remote_code": "code that comes with a model is never run",
     "load_format": "weights are loaded from safetensors alone",
     "skip_tokenizer_init": "prompts come as token ids",
+    **dict.fromkeys(
+        (
+            *("worker_cls", "worker_extension_cls", "scheduler_cls", "logits_processors", "io_processor_plugin"),
+            *("kv_transfer_config", "ec_transfer_config", "reasoning_parser_plugin", "structured_outputs_config"),
+        ),
+        "it names code to run",
+    ),
     "generation_config": "how to generate is said in the engine's settings alone",
 }
 

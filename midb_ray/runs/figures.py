@@ -82,7 +82,7 @@ class Figures:
     @property
     def generated_tokens(self) -> int:
         """Tokens that engines have generated: those of an answer that stood for several requests once."""
-        return sum(engine.tokens for engine in self.engines.values())
+        return sum(engine.tokens for engine in list(self.engines.values()))  # others add to it
 
     def total(self, decision: str) -> int:
         """Pairs with this decision, over all languages."""

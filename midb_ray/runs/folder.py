@@ -114,10 +114,10 @@ def is_run(content: object) -> bool:
 
 
 def prove_shared(uri: str, nonce: str) -> None:
-    """Raise `UserError` unless this process sees the run folder that the driver made."""
+    """Raise `UserError` unless this process sees the run folder that the driver made; OSError if storage refuses to say."""
     try:
         seen = storage.read_bytes(storage.join(uri, "nonce")).decode()
-    except (OSError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         seen = ""
     if seen != nonce:
         raise UserError(

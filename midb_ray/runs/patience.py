@@ -1,4 +1,4 @@
-"""Storage that refuses for a while: a disk that fills up and is emptied, a bucket that answers 503, a mount that hangs."""
+"""Storage that refuses for a while: a disk that fills up and is emptied, a bucket that answers 503."""
 
 from __future__ import annotations
 

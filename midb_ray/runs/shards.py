@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
@@ -76,7 +77,8 @@ def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
     """The selected rows of a shard: position in the file (unique), line, byte offset, and bytes, a parsed row, or the error
     that stands in the place of a damaged one.
 
-    Raises `UserError` if the file cannot be read, or does not hold the planned rows any more: they would be lost in silence.
+    Raises OSError if storage refuses, and `UserError` if the file makes no sense or does not hold the planned rows any more: they
+    would be lost in silence.
     """
     if shard.error is not None:
         return
@@ -89,13 +91,24 @@ def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
                 if picked is None or index in picked:
                     found += 1
                     yield row
-    except (OSError, pa.ArrowException) as error:
+    except pa.ArrowException as error:
+        if isinstance(error, OSError):
+            raise
         raise storage.explain(error, shard.uri, f"read shard {shard.shard} in") from None
     if found != shard.rows:
         raise UserError(
             f"{shard.uri} has changed since it was planned: shard {shard.shard} had {shard.rows} rows and has {found} now; put the "
             "file back as it was, or start over with --fresh."
         )
+
+
+@contextlib.contextmanager
+def explained(shard: Shard) -> Iterator[None]:
+    """Storage that refuses inside becomes a `UserError`: for those who do not try again."""
+    try:
+        yield
+    except OSError as error:
+        raise storage.explain(error, shard.uri, f"read shard {shard.shard} in") from None
 
 
 def _parquet_rows(stream: pa.NativeFile, shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:

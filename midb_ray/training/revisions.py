@@ -163,8 +163,9 @@ def _outcomes(reading: Reading, shard: Shard) -> Iterator[tuple[int, Revision | 
         yield 0, DeadLetter(f"{shard.file}:end", shard.file, shard.line + 1, None, "truncated_file", shard.error, b"")
         return
     reader = _reader(reading, shard.format)
-    for index, (position, line, offset, raw) in enumerate(shards.read(shard)):
-        yield index, reader.revision(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
+    with shards.explained(shard):
+        for index, (position, line, offset, raw) in enumerate(shards.read(shard)):
+            yield index, reader.revision(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
 
 
 def _candidate(shard: int, index: int, revision: Revision) -> tuple[object, ...]:

@@ -109,6 +109,22 @@ def test_the_oldest_answers_go_when_the_disk_is_full() -> None:
     play(scene, most=10_000)
 
 
+def test_a_disk_that_takes_no_more_costs_what_was_kept_and_holds_nobody_up(listen) -> None:
+    told = listen(answers)
+
+    async def scene(store: AnswerStore) -> None:
+        store._file.execute("PRAGMA max_page_count = 3")
+        assert await store.ask([A, B], "one") == [None, None]
+        await store.put({A: b"x" * 100_000}, [B], "one")
+        assert await store.ask([A, B], "two") == [None, None]  # not kept, and leased to no one
+        await store.put({A: b"kept"}, [B], "two")
+        assert await store.ask([A], "three") == [b"kept"]
+
+    play(scene)
+    (line,) = told
+    assert "full" in line
+
+
 @given(st.text(st.characters(exclude_categories=[])), st.sampled_from(["stop", "length"]), st.integers(0, 2**31))
 def test_answers_come_back_as_they_were(text: str, finish: Any, tokens: int) -> None:
     assert unpacked(packed(Completion(text, finish, tokens))) == Completion(text, finish, tokens)

@@ -11,7 +11,7 @@ import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midb_ray.engines import duplicates
+from midb_ray.engines import answers, duplicates
 from midb_ray.engines.answers import AnswerStore
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.duplicates import SharedAnswers, distinct
@@ -48,11 +48,12 @@ def test_requests_that_differ_in_any_part_are_not_equal() -> None:
 
 
 class Here:
-    """A store in this process, called as an actor is. `gone` makes it unreachable."""
+    """A store in this process, called as an actor is. `gone` makes it unreachable, `lost` is a method whose calls do not arrive."""
 
     def __init__(self, lease: float = 30) -> None:
         self.store = AnswerStore(1e9, lease)
         self.gone = False
+        self.lost = ""
 
     def __getattr__(self, method: str) -> Any:
         class Call:
@@ -63,7 +64,7 @@ class Here:
         return Call
 
     async def _call(self, method: str, arguments: tuple[Any, ...]) -> Any:
-        if self.gone:
+        if self.gone or method == self.lost:
             raise ray.exceptions.ActorUnavailableError("the store is being restarted", None)
         return await getattr(self.store, method)(*arguments)
 
@@ -172,5 +173,24 @@ def test_who_waits_goes_on_when_the_store_dies() -> None:
             store.store._asked.notify_all()  # what an actor's death is to a call that waits
         slow.may_go_on.set()
         assert (await first).here == (await second).here == [True]
+
+    asyncio.run(scene())
+
+
+def test_answers_that_were_lost_on_their_way_are_generated_by_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "BEAT", 0.05)
+    monkeypatch.setattr(answers, "_WAIT", 0.1)
+
+    async def scene() -> None:
+        store, slow, quick = Here(lease=0.5), Counting(), Counting()
+        slow.may_go_on.clear()
+        shared = SharedAnswers(store)
+        first = asyncio.create_task(shared.complete(asked("a"), slow))
+        await asyncio.sleep(0.1)
+        store.lost = "put"
+        second = asyncio.create_task(SharedAnswers(store).complete(asked("a"), quick))
+        slow.may_go_on.set()
+        assert (await first).here == [True]  # and its engine goes on giving signs of life
+        assert (await asyncio.wait_for(second, 10)).here == [True]
 
     asyncio.run(scene())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 from midb_ray.engines import backpressure, pool
@@ -228,6 +230,57 @@ def test_an_engine_that_dies_while_it_loads_ends_the_run_with_its_last_words(tmp
         Parts(tmp_path, 4).stream(PoolSettings(), build)
     assert "took its process down 3 times while it was loading" in str(failure.value)
     assert "terminate called: no space left on the device" in str(failure.value)
+
+
+@pytest.mark.slow
+def test_an_engine_that_holds_the_interpreter_ends_the_run(tmp_path: Path) -> None:
+    def build():
+        ctypes.PyDLL(None).sleep(3600)
+
+    with pytest.raises(UserError, match="took its process down 3 times while it was loading"):
+        Parts(tmp_path, 4).stream(PoolSettings(start_timeout=2), build)
+
+
+@pytest.mark.slow
+def test_an_engine_that_cannot_be_loaded_again_at_once_is_tried_again(tmp_path: Path) -> None:
+    class Dying:
+        async def generate(self, requests):
+            if not (tmp_path / "died").exists():
+                (tmp_path / "died").touch()
+                os._exit(1)
+            return [Completion(f"answer to {request.text}", "stop", 3) for request in requests]
+
+        def close(self): ...
+
+    def build():
+        if (tmp_path / "died").exists() and not (tmp_path / "refused").exists():
+            (tmp_path / "refused").touch()
+            raise RuntimeError("the memory is not free yet")
+        return Dying()
+
+    figures = Parts(tmp_path, 6).stream(PoolSettings(), build)
+    assert sum(one.rows_out for one in figures) == 6 * ROWS
+    assert (tmp_path / "refused").exists()
+
+
+def test_input_that_cannot_be_read_for_a_moment_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+    size = (tmp_path / "rows.jsonl").stat().st_size
+    shard = shards.Shard(7, str(tmp_path / "rows.jsonl"), "f", "lines", "alpaca", 0, size, 1, 1, 1)
+    open_input, refusals = storage.open_input, [OSError("a bucket that answers 503")] * 2
+
+    def refusing(uri: str):
+        if uri == shard.uri and refusals:
+            raise refusals.pop()
+        return open_input(uri)
+
+    monkeypatch.setattr(storage, "open_input", refusing)
+    prepare = lambda given: pa.table({"rows": [len(list(shards.read(given)))]})  # noqa: E731
+    assert pool._prepared(str(tmp_path), prepare, 10, shards.to_table([shard])).to_pylist() == [{"rows": 1}]
+    refusals[:] = [OSError("a bucket that answers 503")] * 9
+    (row,) = pool._prepared(str(tmp_path), prepare, 0, shards.to_table([shard])).to_pylist()
+    assert "read shard 7 in" in row["error"]
+    assert "503" in row["error"]
 
 
 def test_an_engine_that_hangs_ends_the_run(tmp_path: Path) -> None:
