@@ -43,7 +43,10 @@ def offline(requests: list[dict[str, Any]], model: str, size: int) -> Events:
 
     engine = LLM(model=model, disable_log_stats=False, **arguments(size))
     prompts = [TokensPrompt(prompt_token_ids=one["ids"]) for one in requests]
-    sampling = [SamplingParams(max_tokens=one["limit"], temperature=0, detokenize=False) for one in requests]
+    sampling = [
+        SamplingParams(max_tokens=one["limit"], temperature=0, detokenize=False, stop_token_ids=one["end"])
+        for one in requests
+    ]
     engine.generate(prompts[:8], SamplingParams(max_tokens=8, temperature=0, detokenize=False), use_tqdm=False)
     found = engine.generate(prompts, sampling, use_tqdm=False)
     return [(one.metrics.last_token_ts, len(one.outputs[0].token_ids)) for one in found]
@@ -72,7 +75,12 @@ def over_ray(requests: list[dict[str, Any]], model: str, size: int) -> Events:
         config,
         preprocess=lambda row: {
             "tokenized_prompt": row["ids"],
-            "sampling_params": {"max_tokens": int(row["limit"]), "temperature": 0.0, "detokenize": False},
+            "sampling_params": {
+                "max_tokens": int(row["limit"]),
+                "temperature": 0.0,
+                "detokenize": False,
+                "stop_token_ids": [int(one) for one in row["end"]],
+            },
         },
         postprocess=lambda row: {"tokens": len(row["generated_tokens"])},
     )
@@ -91,7 +99,7 @@ def loop(requests: list[dict[str, Any]], model: str, size: int) -> Events:
 
     torch.set_num_threads(1)
     network: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
-    end = network.generation_config.eos_token_id
+    end = requests[0]["end"]
     events: Events = []
     for begin in range(0, len(requests), size):
         rows = requests[begin : begin + size]
@@ -110,8 +118,8 @@ def loop(requests: list[dict[str, Any]], model: str, size: int) -> Events:
     return events
 
 
-def _until(end: int, new: list[int]) -> int:
-    return new.index(end) if end in new else len(new)
+def _until(end: list[int], new: list[int]) -> int:
+    return next((place for place, one in enumerate(new) if one in end), len(new))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Engine speed: our boost job beside vLLM alone, a processor of ray.data.llm, and a plain transformers loop.
 
-    python benchmarks/engines.py [--model DIRECTORY] [--input CORPUS] [--per-language 12] [--rounds 1] [--only NAME ...]
+    python benchmarks/engines.py [--model DIRECTORY] [--input CORPUS] [--per-language 16] [--rounds 1] [--only NAME ...]
 
 Every variant generates the same prompts with the same limits, each in a process of its own whose engine has one core. Tokens
 per second are those of a steady window: between the moments at which a fifth and four fifths of all tokens were there. The
-peers are taken at the best of some sizes. Needs vLLM (`make bench-engines` uses the environment of `make test-vllm`).
+sides are taken at the best of some sizes. Needs vLLM (`make bench-engines` uses the environment of `make test-vllm`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ import psutil
 import pyarrow.parquet as pq
 
 CORE = 0  # the one that vLLM's CPU build takes first
-SHARD_ROWS, IN_FLIGHT = 8, 8
+SHARD_ROWS = 8
 WINDOW = (0.2, 0.8)
+FULL = 3  # times as many rows as the largest size: or the window would show a batch that only fills and empties
 
 
 class Variant(NamedTuple):
-    """One way to generate: ours with engine settings, or a peer with its sizes (rows at once)."""
+    """One way to generate, at some sizes (rows at once): ours with engine settings, or a peer."""
 
     name: str
     engine: tuple[str, ...] = ()
@@ -41,12 +42,14 @@ class Variant(NamedTuple):
 
 
 VARIANTS = (
-    Variant("boost, vllm", ("--engine.kind", "vllm")),
-    Variant("boost, vllm, lookups of 4", ("--engine.kind", "vllm", "--engine.vllm.lookup-tokens", "4")),
-    Variant("vLLM LLM.generate", peer="offline", sizes=(64, 256)),
-    Variant("ray.data.llm", peer="ray", sizes=(16, 64)),
-    Variant("boost, transformers, continuous", ("--engine.threads", "1", "--engine.batching", "continuous")),
-    Variant("boost, transformers, static", ("--engine.threads", "1", "--engine.batching", "static")),
+    Variant("boost, vllm", ("--engine.kind", "vllm"), sizes=(32, 64)),
+    Variant("boost, vllm, lookups of 4", ("--engine.kind", "vllm", "--engine.vllm.lookup-tokens", "4"), sizes=(32, 64)),
+    Variant("vLLM LLM.generate", peer="offline", sizes=(32, 64)),
+    Variant("ray.data.llm", peer="ray", sizes=(16, 32, 64)),
+    Variant(
+        "boost, transformers, continuous", ("--engine.threads", "1", "--engine.batching", "continuous"), sizes=(64,)
+    ),
+    Variant("boost, transformers, static", ("--engine.threads", "1", "--engine.batching", "static"), sizes=(64,)),
     Variant("transformers loop", peer="loop", sizes=(8, 16, 32)),
 )
 RATIOS = (
@@ -62,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="directory of a booster; none: random weights, which end no answer")
     parser.add_argument("--input", help="a corpus; none: the samples, made longer")
-    parser.add_argument("--per-language", type=int, default=12, help="rows of each language")
+    parser.add_argument("--per-language", type=int, default=16, help="rows of each language")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of variants")
     arguments = parser.parse_args()
@@ -73,6 +76,9 @@ def main() -> None:
             f"{rows.total} rows, {rows.prompt:.0f} tokens of prompt, at most {rows.answer:.0f} of answer on average",
             flush=True,
         )
+        largest = max(size for one in VARIANTS for size in one.sizes)
+        if rows.total < FULL * largest:
+            raise SystemExit(f"{rows.total} rows are too few for {largest} at once; give more with --per-language.")
         wanted = [one for one in VARIANTS if not arguments.only or one.name in arguments.only]
         speeds: dict[str, list[float]] = {}
         for _, variant in itertools.product(range(arguments.rounds), wanted):
@@ -94,7 +100,7 @@ def main() -> None:
 
 def run(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) -> float:
     """Tokens per second of one pass."""
-    events = _ours(scratch, rows, variant) if variant.engine else _peer(scratch, rows, variant, size)
+    events = _ours(scratch, rows, variant, size) if variant.engine else _peer(scratch, rows, variant, size)
     return steady(events)
 
 
@@ -126,7 +132,7 @@ def _peer(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) ->
     return [(moment, tokens) for moment, tokens in json.loads(target.read_text())]
 
 
-def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant) -> list[tuple[float, int]]:
+def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) -> list[tuple[float, int]]:
     output = scratch / "run"
     shutil.rmtree(output, ignore_errors=True)
     engine = {"max_new_tokens": engine_rows.LIMIT, "answer_floor": 32, "device": "cpu", "dtype": "float32"}
@@ -134,7 +140,7 @@ def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant) -> list[tuple
     command = [
         *(sys.executable, "-m", "midb_ray.cli", "boost", "--input", rows.corpus, "--output", str(output)),
         *("--engine.model", rows.model, *settings, *variant.engine, "--shard-rows", str(SHARD_ROWS)),
-        *("--pool.shards-in-flight", str(IN_FLIGHT), "--limit", str(rows.per_language)),
+        *("--pool.shards-in-flight", str(size // SHARD_ROWS), "--limit", str(rows.per_language)),
     ]
     _call(command, scratch, pin="vllm" not in variant.engine)
     events = []
@@ -167,9 +173,10 @@ def _call(command: list[str], scratch: Path, pin: bool = False) -> None:
 def _pin(pid: int) -> None:
     for child in psutil.Process(pid).children(recursive=True):
         try:
-            if "MapWorker" in "".join(child.cmdline()) and child.cpu_affinity() != [CORE]:
-                child.cpu_affinity([CORE])
-        except psutil.NoSuchProcess:
+            if "MapWorker" in "".join(child.cmdline()):
+                for thread in child.threads():  # the engine's is not the process's first
+                    os.sched_setaffinity(thread.id, {CORE})
+        except (psutil.NoSuchProcess, ProcessLookupError):
             continue
 
 
