@@ -50,7 +50,8 @@ class Bucket:
 
     def names(self, folder: str) -> list[str]:
         listed = self._client.list_objects_v2(Bucket=self._name, Prefix=f"run/{folder}/")
-        return [each["Key"] for each in listed.get("Contents", [])]
+        keys = [each["Key"] for each in listed.get("Contents", [])]
+        return [key for key in keys if not key.endswith("/")]  # what pyarrow leaves where a folder was
 
     def rows(self) -> list[str]:
         tables = [pq.read_table(io.BytesIO(self._read(name)), columns=["row"]) for name in self.names("pairs")]

@@ -266,7 +266,7 @@ def test_an_engine_that_cannot_be_loaded_again_at_once_is_tried_again(tmp_path: 
 def test_input_that_cannot_be_read_for_a_moment_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
     size = (tmp_path / "rows.jsonl").stat().st_size
-    shard = shards.Shard(7, str(tmp_path / "rows.jsonl"), "f", "lines", "alpaca", 0, size, 1, 1, 1)
+    shard = shards.Shard(7, "f", str(tmp_path / "rows.jsonl"), "lines", "alpaca", 0, size, 1, 1, 1)
     open_input, refusals = storage.open_input, [OSError("a bucket that answers 503")] * 2
 
     def refusing(uri: str):
