@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from midb_ray.engines import adapters, devices, models
+from midb_ray.engines import adapters, devices, models, orphans
 from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request, ended, seed_of
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.settings import EngineSettings
@@ -47,10 +47,11 @@ def load(settings: EngineSettings) -> VllmEngine:
     except TypeError as error:
         raise UserError(f"engine.vllm.engine_args: {models.one_line(error)}.") from error
     try:
-        core = AsyncLLM.from_engine_args(wanted)
+        with orphans.guarded() as guards:
+            core = AsyncLLM.from_engine_args(wanted)
     except Exception as error:  # the library raises a dozen kinds, all of them about this model on this device
         raise UserError(f"Cannot load {settings.model} with vllm: {models.one_line(error)}") from error
-    return VllmEngine(core, encoder, settings, place)
+    return VllmEngine(core, encoder, settings, place, guards[0])
 
 
 def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
@@ -101,14 +102,16 @@ def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
 class VllmEngine:
     """Hands rows to vLLM as they come; it batches them over all calls. Works on its own loop, so callers may come from any."""
 
-    def __init__(self, core: Any, encoder: PromptEncoder, settings: EngineSettings, place: str) -> None:
+    def __init__(
+        self, core: Any, encoder: PromptEncoder, settings: EngineSettings, place: str, guard: orphans.Guard
+    ) -> None:
         config = core.vllm_config.model_config
         self._core, self._encoder, self._settings = core, encoder, settings
         self._bounds = Bounds(int(config.get_vocab_size()), int(config.max_model_len))
         self._end = sorted(_end_tokens(place, settings.revision) | {encoder.end})
         self._adapter = _adapter(settings.vllm.adapter)
         self._numbers = itertools.count()
-        self._closed = False
+        self._guard, self._closed = guard, False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm-engine", daemon=True)
         self._thread.start()
@@ -130,6 +133,7 @@ class VllmEngine:
             return
         self._closed = True
         self._core.shutdown()
+        self._guard.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +101,27 @@ def test_a_core_that_is_killed_fails_its_callers_at_once_and_all_later_ones(buil
     while cores() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert cores() == []
+
+
+def test_a_core_does_not_outlive_an_engine_that_is_killed(folder: Path, tmp_path: Path) -> None:
+    settings = {"kind": "vllm", "model": str(folder), "device": "cpu", "dtype": "float32", "vllm": {"cpu_cache": 1}}
+    (tmp_path / "engine.py").write_text(
+        "import time\n"
+        "from midb_ray.engines import registry\n"
+        "from midb_ray.engines.settings import EngineSettings\n"
+        "if __name__ == '__main__':\n"
+        f"    engine = registry.build(EngineSettings.model_validate({settings!r}))\n"
+        "    print('midb: loaded', flush=True)\n"
+        "    time.sleep(3600)\n"
+    )
+    engine = subprocess.Popen([sys.executable, str(tmp_path / "engine.py")], stdout=subprocess.PIPE)
+    assert engine.stdout is not None
+    while b"midb: loaded" not in engine.stdout.readline():
+        assert engine.poll() is None
+    (core,) = cores()
+    engine.kill()
+    engine.wait(30)
+    core.wait(30)
 
 
 def test_an_adapter_answers_as_the_merged_model_does(
