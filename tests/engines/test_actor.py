@@ -55,11 +55,11 @@ class Keep:
         return flight.pairs, flight.dead_letters, figures
 
 
-def take(opened: folder.RunFolder, build, row: pa.Table) -> dict[str, Any]:
+def take(opened: folder.RunFolder, build, row: pa.Table, patience: float = 0) -> dict[str, Any]:
     """What the actor reports of one row that it is given."""
 
     async def taken() -> pa.Table:
-        return await actor.EngineActor(opened, build, Keep(), PoolSettings(storage_patience=0))(row)
+        return await actor.EngineActor(opened, build, Keep(), PoolSettings(storage_patience=patience))(row)
 
     return asyncio.run(taken()).to_pylist()[0]
 
@@ -152,6 +152,30 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path) -> None:
     (tmp_path / "run" / "pairs").write_text("a file where the folder should be")
     with pytest.raises(UserError, match=join(opened.uri)):
         run(tmp_path, Picky(), run_folder=opened)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(folder, "prove_shared"), (commit, "read_part"), (attempts, "Attempt"), (commit, "commit"), (attempts, "_read")],
+)
+def test_storage_that_refuses_once_costs_time_alone(tmp_path, monkeypatch, module: Any, name: str) -> None:
+    opened, works = folder.open_run(str(tmp_path / "run"), "boost", {}, {}), getattr(module, name)
+    refusals = [OSError("503 Slow Down")]
+
+    def refusing(*arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return works(*arguments)
+
+    monkeypatch.setattr(module, name, refusing)
+    engine = Picky()
+    report = take(opened, lambda: engine, pack(3, PAIRS, [], REQUESTS), patience=10)
+    assert report["error"] is None
+    assert engine.calls == [20]  # nothing is generated twice
+    assert not refusals
+    part = commit.read_part(opened.uri, 3)
+    assert part is not None
+    assert part.figures == Figures.from_json(report["figures"])
 
 
 def test_an_engine_that_cannot_be_built_is_one_sentence(tmp_path) -> None:
