@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -50,6 +51,13 @@ def wait_until(condition: Callable[[], bool], job: subprocess.Popen[bytes], seco
 def committed(output: Path) -> dict[str, int]:
     """The committed shards and when each was written."""
     return {path.name: path.stat().st_mtime_ns for path in (output / "pairs").glob("part-*.parquet")}
+
+
+def pause(output: Path, since: float) -> str:
+    """The longest time without a commit after that moment, in words."""
+    moments = sorted(when / 1e9 for when in committed(output).values() if when / 1e9 > since)
+    longest = max(later - sooner for sooner, later in itertools.pairwise([since, *moments]))
+    return f"no shard was committed for {longest:.1f} s at most, of {moments[-1] - since:.0f} s to the end"
 
 
 def actors(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -122,20 +130,22 @@ def test_a_driver_that_is_killed_at_its_cap_leaves_no_halt_behind(tmp_path, make
     assert 0.003 <= run.summary["spent"]["hours"] < 1
 
 
-def test_a_killed_actor_is_replaced_and_nothing_is_lost(tmp_path, make_corpus, books, start) -> None:
+def test_a_killed_actor_is_replaced_and_nothing_is_lost(tmp_path, make_corpus, books, start, tell) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
     job = start(command(corpus, output))
     wait_until(lambda: len(committed(output)) >= 10, job)
     victim = actors(job)[0]
     victim.kill()
+    killed = time.time()
     assert job.wait(timeout=120) == 0
+    tell(f"After the kill of an actor {pause(output, killed)}")
     run = books(output)
     assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
     assert "engine_crash" not in json.dumps(run.summary)
     assert run.left_over == []
 
 
-def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start) -> None:
+def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start, tell) -> None:
     from ray.cluster_utils import Cluster
 
     corpus, output = make_corpus(ROWS), tmp_path / "run"
@@ -147,7 +157,9 @@ def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start) -> Non
         wait_until(lambda: len(committed(output)) >= 10, job)
         raylet = nodes[1].all_processes["raylet"][0].process
         raylet.kill()
+        killed = time.time()
         assert job.wait(timeout=150) == 0
+        tell(f"After the kill of a node {pause(output, killed)}")
     finally:
         cluster.shutdown()
     run = books(output)
