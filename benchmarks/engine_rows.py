@@ -12,7 +12,8 @@ import train_rows
 from midb_ray.boosting import plan as plans
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.boosting.work import BoostWork
-from midb_ray.engines.encoding import PromptEncoder
+from midb_ray.engines import vllm
+from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.flight import unpack
 from midb_ray.locales import load_locales
 from midb_ray.runs import inputs, shards
@@ -46,7 +47,9 @@ def make(scratch: Path, model: str | None, source: str | None, per_language: int
     plan = plans.make(work, str(scratch / "plan"), files, goes_on=False, spread=map)
     chosen = [shard for table in plan.tables for shard in shards.from_table(table)]
     requests = [one for shard in chosen for one in unpack(work.prepare(shard)).requests if one is not None]
-    end = _end(model)
+    end = sorted(
+        vllm.end_tokens(model, None) | {PromptEncoder(load_tokenizer(model, None)).end}
+    )  # as our engines have them
     path = scratch / "requests.json"
     path.write_text(json.dumps([{"ids": list(one.ids or ()), "limit": one.limit, "end": end} for one in requests]))
     mean = functools.partial(_mean, len(requests))
@@ -79,15 +82,6 @@ def random_model(scratch: Path, revisions: str) -> str:
         settings.revisions, settings.selection, settings.seed, locales, f"{place}/{prepare.REVISIONS}", map
     )
     return prepare.start_model(place, settings, locales)
-
-
-def _end(model: str) -> list[int]:
-    """The tokens at which our engines end an answer; the peers are told the same."""
-    from transformers import AutoTokenizer, GenerationConfig
-
-    own = GenerationConfig.from_pretrained(model).eos_token_id
-    encoder = PromptEncoder(AutoTokenizer.from_pretrained(model))
-    return sorted({encoder.end, *(own if isinstance(own, list) else [own] if own is not None else [])})
 
 
 def _mean(count: int, numbers: Any) -> float:

@@ -126,7 +126,7 @@ class SharedAnswers:
             self._reached = False
             self._owner = secrets.token_hex(
                 8
-            )  # what was not told is no longer held: the old name gives no signs of life
+            )  # under the old name nobody lives: what could not be told is held no longer
             return None
         self._reached = True
         return found

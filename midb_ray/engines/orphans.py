@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -31,10 +31,15 @@ for pid, began in (one.split(":") for one in sys.argv[1:]):
 """
 
 
+def children() -> set[psutil.Process]:
+    """The processes that this one has started."""
+    return set(psutil.Process().children())
+
+
 class Guard:
     """Ends processes when this one is gone without having called `close`."""
 
-    def __init__(self, processes: list[psutil.Process]) -> None:
+    def __init__(self, processes: Iterable[psutil.Process]) -> None:
         self._guard: subprocess.Popen[bytes] | None = None
         named = [f"{process.pid}:{began}" for process in processes if (began := _began(process.pid))]
         if named:
@@ -55,16 +60,8 @@ class Guard:
         self._guard = None
 
 
-@contextlib.contextmanager
-def guarded() -> Iterator[list[Guard]]:
-    """The block starts processes; the list holds their guard afterwards."""
-    before = set(psutil.Process().children())
-    found: list[Guard] = []
-    yield found
-    found.append(Guard([child for child in psutil.Process().children() if child not in before]))
-
-
 def _began(pid: int) -> str:
+    """When a process was started, in the kernel's own measure; empty if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -46,12 +46,12 @@ def load(settings: EngineSettings) -> VllmEngine:
         wanted = AsyncEngineArgs(**arguments)
     except TypeError as error:
         raise UserError(f"engine.vllm.engine_args: {models.one_line(error)}.") from error
+    before = orphans.children()
     try:
-        with orphans.guarded() as guards:
-            core = AsyncLLM.from_engine_args(wanted)
+        core = AsyncLLM.from_engine_args(wanted)
     except Exception as error:  # the library raises a dozen kinds, all of them about this model on this device
         raise UserError(f"Cannot load {settings.model} with vllm: {models.one_line(error)}") from error
-    return VllmEngine(core, encoder, settings, place, guards[0])
+    return VllmEngine(core, encoder, settings, place, orphans.Guard(orphans.children() - before))
 
 
 def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class VllmEngine:
         config = core.vllm_config.model_config
         self._core, self._encoder, self._settings = core, encoder, settings
         self._bounds = Bounds(int(config.get_vocab_size()), int(config.max_model_len))
-        self._end = sorted(_end_tokens(place, settings.revision) | {encoder.end})
+        self._end = sorted(end_tokens(place, settings.revision) | {encoder.end})
         self._adapter = _adapter(settings.vllm.adapter)
         self._numbers = itertools.count()
         self._guard, self._closed = guard, False
@@ -206,7 +206,7 @@ async def _each(work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) 
     return [one for one in found if not isinstance(one, BaseException)]
 
 
-def _end_tokens(place: str, revision: str | None) -> set[int]:
+def end_tokens(place: str, revision: str | None) -> set[int]:
     """The ids that end an answer by the model's own settings."""
     from transformers import GenerationConfig
 

@@ -92,8 +92,6 @@ def read(shard: Shard) -> Iterator[tuple[str, int | None, int | None, Any]]:
                     found += 1
                     yield row
     except pa.ArrowException as error:
-        if isinstance(error, OSError):
-            raise
         raise storage.explain(error, shard.uri, f"read shard {shard.shard} in") from None
     if found != shard.rows:
         raise UserError(

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from collections.abc import Callable
 
 import psutil
+
+
+def wait_until(condition: Callable[[], bool], job: subprocess.Popen[bytes], seconds: float = 150) -> None:
+    """Wait for a moment in a job's life to disturb it, or to see that it goes on. AssertionError if it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert job.poll() is None, "the job ended before the moment came"
+        assert time.monotonic() < deadline, "the job did not get far enough"
+        time.sleep(0.02)
 
 
 def below(job: subprocess.Popen[bytes], name: str) -> list[psutil.Process]:

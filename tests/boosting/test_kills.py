@@ -8,14 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.boosting.earlier_runs import finished_run
-from tests.boosting.jobs import below
+from tests.boosting.jobs import below, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -38,14 +37,6 @@ def command(corpus: Path, output: Path, *more: str) -> list[str]:
 
 def environment(address: str | None = None) -> dict[str, str]:
     return {**os.environ, **({"RAY_ADDRESS": address} if address else {})}
-
-
-def wait_until(condition: Callable[[], bool], job: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert job.poll() is None, "the job ended before it could be disturbed"
-        assert time.monotonic() < deadline, "the job did not get far enough to be disturbed"
-        time.sleep(0.02)
 
 
 def committed(output: Path) -> dict[str, int]:

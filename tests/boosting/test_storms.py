@@ -6,10 +6,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from midb_ray.runs import storage
+from tests.boosting.jobs import wait_until
 from tests.training.namespaces import Nodes
 
 pytestmark = pytest.mark.slow
@@ -69,14 +68,6 @@ def bucket(s3: str, s3_port: int) -> Bucket:
     return Bucket(s3_port, s3.removeprefix("s3://"))
 
 
-def reaches(job: subprocess.Popen[bytes], count: Callable[[], int], wanted: int, seconds: float = 150) -> None:
-    deadline = time.monotonic() + seconds
-    while count() < wanted:
-        assert job.poll() is None, "the job ended before it could be disturbed"
-        assert time.monotonic() < deadline, "the job did not get far enough"
-        time.sleep(0.1)
-
-
 def expected(corpus: Path, rows: int = ROWS) -> list[str]:
     return sorted(f"{corpus}:{line}" for line in range(1, rows + 1))
 
@@ -86,14 +77,14 @@ def test_storage_that_is_gone_for_half_a_minute_costs_time_and_nothing_else(
 ) -> None:
     corpus = make_corpus(ROWS)
     job = start(command(corpus, f"{s3}/run"))
-    reaches(job, lambda: len(bucket.names("pairs")), 8)
+    wait_until(lambda: len(bucket.names("pairs")) >= 8, job)
     wire.cut()
     time.sleep(GONE)
     before = len(bucket.names("pairs"))
     assert job.poll() is None
     wire.mend()
     mended = time.monotonic()
-    reaches(job, lambda: len(bucket.names("pairs")), before + 1)
+    wait_until(lambda: len(bucket.names("pairs")) >= before + 1, job)
     tell(f"From the mended wire to the next commit: {time.monotonic() - mended:.0f} s")
     assert before < ROWS // SHARD_ROWS
     assert job.wait(timeout=200) == 0
@@ -158,13 +149,13 @@ def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(tmp_path: Path, mak
             [*nodes.within(0), *command(corpus, output, "--pool.cpus-per-replica", "2")],
             {**os.environ, "RAY_ADDRESS": nodes.address},
         )
-        reaches(job, committed, 8, 300)
+        wait_until(lambda: committed() >= 8, job, 300)
         nodes.cut(1)
         cut = time.monotonic()
         time.sleep(GONE)
         before = committed()
         nodes.mend(1)
-        reaches(job, committed, before + 1, 300)
+        wait_until(lambda: committed() >= before + 1, job, 300)
         tell(f"From the cut to the first commit after it was mended: {time.monotonic() - cut:.0f} s")
         assert job.wait(timeout=400) == 0
     assert books(output).rows == expected(corpus, 2 * ROWS)

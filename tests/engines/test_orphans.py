@@ -13,11 +13,12 @@ import pytest
 ENGINE = """
 import subprocess, sys, time
 from midb_ray.engines import orphans
-with orphans.guarded() as guards:
-    core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], stdout=-3, start_new_session=True)
+before = orphans.children()
+core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], stdout=-3, start_new_session=True)
+guard = orphans.Guard(orphans.children() - before)
 print(core.pid, flush=True)
 if sys.argv[1] == "close":
-    guards[0].close()
+    guard.close()
     sys.exit()
 time.sleep(3600)
 """

@@ -163,6 +163,7 @@ def test_more_workers_than_the_cluster_can_ever_hold_are_refused(tmp_path: Path,
     assert "workers is 64, each with 1 CPU, but the cluster can hold 4 of them" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_checkpoints_before_it(
     tmp_path: Path, capsys: Capture
