@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import hypothesis
@@ -80,6 +81,26 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def other_cluster() -> Iterator[Callable[..., Any]]:
+    """`other_cluster(**head)` starts a cluster beside the session's; more nodes are added to what it returns."""
+    from ray.cluster_utils import Cluster
+    from ray.experimental import internal_kv
+
+    started: list[Any] = []
+
+    def start(**head: object) -> Any:
+        started.append(Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **head}))
+        return started[-1]
+
+    shared = internal_kv.internal_kv_get_gcs_client()
+    yield start
+    for cluster in started:
+        cluster.shutdown()
+    if shared is not None:  # a process has one key-value store: the other's start takes it, and its end leaves none
+        internal_kv._initialize_internal_kv(shared)
 
 
 class Wire:

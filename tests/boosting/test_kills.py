@@ -136,23 +136,17 @@ def test_a_killed_actor_is_replaced_and_nothing_is_lost(tmp_path, make_corpus, b
     assert run.left_over == []
 
 
-def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start, tell) -> None:
-    from ray.cluster_utils import Cluster
-
+def test_a_killed_node_loses_nothing(tmp_path, make_corpus, books, start, tell, other_cluster) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
-    head = {"num_cpus": 3, "include_dashboard": False, "_system_config": NOTICE_DEATH_SOON}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
-        job = start(command(corpus, output, "--pool.cpus-per-replica", "2"), environment(cluster.address))
-        wait_until(lambda: len(committed(output)) >= 10, job)
-        raylet = nodes[1].all_processes["raylet"][0].process
-        raylet.kill()
-        killed = time.time()
-        assert job.wait(timeout=150) == 0
-        tell(f"After the kill of a node {pause(output, killed)}")
-    finally:
-        cluster.shutdown()
+    cluster = other_cluster(num_cpus=3, _system_config=NOTICE_DEATH_SOON)
+    nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+    job = start(command(corpus, output, "--pool.cpus-per-replica", "2"), environment(cluster.address))
+    wait_until(lambda: len(committed(output)) >= 10, job)
+    raylet = nodes[1].all_processes["raylet"][0].process
+    raylet.kill()
+    killed = time.time()
+    assert job.wait(timeout=150) == 0
+    tell(f"After the kill of a node {pause(output, killed)}")
     run = books(output)
     assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
     assert run.summary["complete"]

@@ -108,9 +108,7 @@ def test_slow_storage_holds_the_engines_back_and_nothing_piles_up(
     assert bucket.rows() == expected(corpus, ROWS // 2)
 
 
-def test_an_object_store_much_smaller_than_what_goes_through_it(tmp_path: Path, books, start) -> None:
-    from ray.cluster_utils import Cluster
-
+def test_an_object_store_much_smaller_than_what_goes_through_it(tmp_path: Path, books, start, other_cluster) -> None:
     corpus, output, rows = tmp_path / "corpus.jsonl", tmp_path / "run", 1200
     with corpus.open("w", encoding="utf-8") as file:
         for number in range(rows):
@@ -123,17 +121,9 @@ def test_an_object_store_much_smaller_than_what_goes_through_it(tmp_path: Path, 
                 "language": "de",
             }
             file.write(json.dumps(row) + "\n")
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 4, "include_dashboard": False, "object_store_memory": 80 << 20},
-    )
-    try:
-        job = start(
-            command(corpus, output, "--guard.language", "false"), {**os.environ, "RAY_ADDRESS": cluster.address}
-        )
-        assert job.wait(timeout=500) == 0
-    finally:
-        cluster.shutdown()
+    cluster = other_cluster(num_cpus=4, object_store_memory=80 << 20)
+    job = start(command(corpus, output, "--guard.language", "false"), {**os.environ, "RAY_ADDRESS": cluster.address})
+    assert job.wait(timeout=500) == 0
     assert books(output).rows == expected(corpus, rows)
 
 

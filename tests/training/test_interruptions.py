@@ -188,23 +188,20 @@ def test_a_killed_job_goes_on_with_fewer_and_again_with_more_workers(job: Job, t
     assert_as_if_nothing_had_happened(job, tmp_path / "undisturbed")
 
 
-def test_a_draining_node_means_a_checkpoint_at_once_and_training_goes_on_elsewhere(job: Job, tmp_path: Path) -> None:
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    try:
-        nodes = [cluster.add_node(num_cpus=3) for _ in range(2)]
-        more = ["--cpus-per-worker", "3", "--checkpoint.steps", "1000", "--max-failures", "0"]
-        job.start(1, 2, more=more, address=cluster.address, pause=0.4)
-        job.reaches(3, workers=2)
-        drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
-        drain += ["--node-id", nodes[1].node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
-        drain += ["--reason-message", "it is taken away", "--deadline-remaining-seconds", "600"]
-        subprocess.run(drain, check=True)
-        job.reaches(3, workers=1)
-        assert job.wait() == 0
-    finally:
-        cluster.shutdown()
+def test_a_draining_node_means_a_checkpoint_at_once_and_training_goes_on_elsewhere(
+    job: Job, tmp_path: Path, other_cluster
+) -> None:
+    cluster = other_cluster(num_cpus=2)
+    nodes = [cluster.add_node(num_cpus=3) for _ in range(2)]
+    more = ["--cpus-per-worker", "3", "--checkpoint.steps", "1000", "--max-failures", "0"]
+    job.start(1, 2, more=more, address=cluster.address, pause=0.4)
+    job.reaches(3, workers=2)
+    drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
+    drain += ["--node-id", nodes[1].node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+    drain += ["--reason-message", "it is taken away", "--deadline-remaining-seconds", "600"]
+    subprocess.run(drain, check=True)
+    job.reaches(3, workers=1)
+    assert job.wait() == 0
     taken = job.lines()
     alone = [int(str(one["step"])) for one in taken if one["workers"] == 1]
     assert min(alone) == max(int(str(one["step"])) for one in taken if one["workers"] == 2) + 1, "a step was repeated"
