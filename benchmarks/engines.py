@@ -1,15 +1,17 @@
 """Engine speed: our boost job beside vLLM alone, a processor of ray.data.llm, and a plain transformers loop.
 
-    python benchmarks/engines.py [--model DIRECTORY] [--input CORPUS] [--per-language 16] [--rounds 1] [--only NAME ...]
+    python benchmarks/engines.py [--model DIRECTORY] [--input CORPUS] [--per-language 24] [--rounds 1] [--only NAME ...]
 
-Every variant generates the same prompts with the same limits, each in a process of its own whose engine has one core. Tokens
-per second are those of a steady window: between the moments at which a fifth and four fifths of all tokens were there. The
-sides are taken at the best of some sizes. Needs vLLM (`make bench-engines` uses the environment of `make test-vllm`).
+Every variant generates the same prompts with the same limits, one variant after the other. The process that computes has one
+core to itself, the same one for all; everything else that belongs to a variant has the others. Tokens per second are those of a
+steady window: between the moments at which a fifth and four fifths of all tokens were there. Peers are taken at the best of some
+sizes, that is rows at once. Needs vLLM (`make bench-engines` uses the environment of `make test-vllm`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -26,31 +28,37 @@ import engine_rows
 import psutil
 import pyarrow.parquet as pq
 
-CORE = 0  # the one that vLLM's CPU build takes first
+CORE = 0
+OTHERS = set(range(1, psutil.cpu_count() or 1)) or {CORE}
 SHARD_ROWS = 8
 WINDOW = (0.2, 0.8)
 FULL = 3  # times as many rows as the largest size: or the window would show a batch that only fills and empties
 
 
 class Variant(NamedTuple):
-    """One way to generate, at some sizes (rows at once): ours with engine settings, or a peer."""
+    """One way to generate, at some sizes (rows at once): ours with engine settings, or a peer. `computes` is the title of the
+    process that has the core; none: the variant is that process."""
 
     name: str
+    computes: str
     engine: tuple[str, ...] = ()
     peer: str = ""
-    sizes: tuple[int, ...] = (0,)
+    sizes: tuple[int, ...] = (64,)
 
 
+VLLM, LOCAL = "VLLM::Worker", "MapWorker"
 VARIANTS = (
-    Variant("boost, vllm", ("--engine.kind", "vllm"), sizes=(32, 64)),
-    Variant("boost, vllm, lookups of 4", ("--engine.kind", "vllm", "--engine.vllm.lookup-tokens", "4"), sizes=(32, 64)),
-    Variant("vLLM LLM.generate", peer="offline", sizes=(32, 64)),
-    Variant("ray.data.llm", peer="ray", sizes=(16, 32, 64)),
+    Variant("boost, vllm", VLLM, ("--engine.kind", "vllm", "--engine.vllm.rows", "64")),
+    Variant("vLLM LLM.generate", VLLM, peer="offline", sizes=(32, 64)),
+    Variant("ray.data.llm", VLLM, peer="ray", sizes=(32, 64)),
     Variant(
-        "boost, transformers, continuous", ("--engine.threads", "1", "--engine.batching", "continuous"), sizes=(64,)
+        "boost, vllm, lookups of 4",
+        VLLM,
+        ("--engine.kind", "vllm", "--engine.vllm.rows", "64", "--engine.vllm.lookup-tokens", "4"),
     ),
-    Variant("boost, transformers, static", ("--engine.threads", "1", "--engine.batching", "static"), sizes=(64,)),
-    Variant("transformers loop", peer="loop", sizes=(8, 16, 32)),
+    Variant("boost, transformers, continuous", LOCAL, ("--engine.threads", "1", "--engine.batching", "continuous")),
+    Variant("boost, transformers, static", LOCAL, ("--engine.threads", "1", "--engine.batching", "static")),
+    Variant("transformers loop", "", peer="loop", sizes=(8, 16, 32)),
 )
 RATIOS = (
     ("boost, vllm", "vLLM LLM.generate", 0.95),
@@ -65,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="directory of a booster; none: random weights, which end no answer")
     parser.add_argument("--input", help="a corpus; none: the samples, made longer")
-    parser.add_argument("--per-language", type=int, default=16, help="rows of each language")
+    parser.add_argument("--per-language", type=int, default=24, help="rows of each language")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of variants")
     arguments = parser.parse_args()
@@ -84,8 +92,7 @@ def main() -> None:
         for _, variant in itertools.product(range(arguments.rounds), wanted):
             best = max((run(scratch, rows, variant, size), size) for size in variant.sizes)
             speeds.setdefault(variant.name, []).append(best[0])
-            at = f" ({best[1]} rows at once)" if best[1] else ""
-            print(f"{variant.name:34} {best[0]:8,.0f} tokens/s{at}", flush=True)
+            print(f"{variant.name:34} {best[0]:8,.0f} tokens/s ({best[1]} rows at once)", flush=True)
         for mine, theirs, aim in RATIOS:
             if mine in speeds and theirs in speeds:
                 each = [one / other for one, other in zip(speeds[mine], speeds[theirs], strict=True)]
@@ -127,8 +134,7 @@ def steady(events: list[tuple[float, int]]) -> float:
 def _peer(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) -> list[tuple[float, int]]:
     target = scratch / "events.json"
     command = [sys.executable, str(Path(__file__).with_name("engine_peers.py")), variant.peer]
-    pinned = ["taskset", "-c", str(CORE)] if variant.peer == "loop" else []
-    _call([*pinned, *command, rows.requests, rows.model, str(size), str(target)], scratch)
+    _call([*command, rows.requests, rows.model, str(size), str(target)], scratch, variant.computes)
     return [(moment, tokens) for moment, tokens in json.loads(target.read_text())]
 
 
@@ -140,9 +146,9 @@ def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) ->
     command = [
         *(sys.executable, "-m", "midb_ray.cli", "boost", "--input", rows.corpus, "--output", str(output)),
         *("--engine.model", rows.model, *settings, *variant.engine, "--shard-rows", str(SHARD_ROWS)),
-        *("--pool.shards-in-flight", str(size // SHARD_ROWS), "--limit", str(rows.per_language)),
+        *("--pool.rows-in-flight", str(2 * size), "--limit", str(rows.per_language)),
     ]
-    _call(command, scratch, pin="vllm" not in variant.engine)
+    _call(command, scratch, variant.computes)
     events = []
     for part in (output / "pairs").glob("part-*.parquet"):
         tokens = sum(one or 0 for one in pq.read_table(part, columns=["answer_tokens"]).column(0).to_pylist())
@@ -150,34 +156,45 @@ def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) ->
     return events
 
 
-def _call(command: list[str], scratch: Path, pin: bool = False) -> None:
-    """Run to the end, with the engine's process pinned to its core where it does not do so itself."""
+def _call(command: list[str], scratch: Path, computes: str) -> None:
+    """Run to the end, each process on the cores that are its own."""
     environment: dict[str, Any] = {
         **os.environ,
         "VLLM_CPU_KVCACHE_SPACE": "4",
+        "VLLM_CPU_OMP_THREADS_BIND": str(CORE),
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "OMP_NUM_THREADS": "1",
     }
-    log = scratch / "log.txt"
+    log, placed = scratch / "log.txt", set[tuple[int, bool]]()
     with log.open("wb") as sink:
         process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            if pin:
-                _pin(process.pid)
-            time.sleep(0.2)
+            _place(process.pid, computes, placed)
+            time.sleep(0.5)
     if process.returncode:
         raise SystemExit(f"{' '.join(command[:6])}… failed:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def _pin(pid: int) -> None:
-    for child in psutil.Process(pid).children(recursive=True):
-        try:
-            if "MapWorker" in "".join(child.cmdline()):
-                for thread in child.threads():  # the engine's is not the process's first
-                    os.sched_setaffinity(thread.id, {CORE})
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue
+def _place(pid: int, computes: str, placed: set[tuple[int, bool]]) -> None:
+    """Give each thread its cores that has not got them: once there is a process that computes, for a start may use all."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        job = psutil.Process(pid)
+        titles = {one: _title(one) for one in (job, *job.children(recursive=True))}
+        engines = {one for one, title in titles.items() if computes in title} if computes else {job}
+        for one in titles if engines else ():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                for thread in one.threads():
+                    if (thread.id, one in engines) not in placed:
+                        os.sched_setaffinity(thread.id, {CORE} if one in engines else OTHERS)
+                        placed.add((thread.id, one in engines))
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from midb_ray.boosting.settings import BoostSettings
 from midb_ray.engines.actor import ENGINE_CRASH
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import NOTHING_FINISHED, Flight, pack
-from midb_ray.engines.requests import Requester
+from midb_ray.engines.requests import Requester, load_encoder
 from midb_ray.formats.reading import Reader
 from midb_ray.formats.records import Record
 from midb_ray.formats.registry import FORMATS
@@ -35,11 +36,23 @@ TRUNCATED_FILE = "truncated_file"
 class BoostWork:
     """Picklable and hashable: each process builds readers, tokenizer and guard from it once and keeps them.
 
-    `locales` are the languages' entries as JSON, so that nodes need not have the user's YAML file.
+    `locales` are the languages' entries as JSON, so that nodes need not have the user's YAML file. `loaded` is a reference to a
+    `requests.Loaded` in Ray's store.
     """
 
     settings: BoostSettings
     locales: str
+    loaded: Any = None
+
+    def sharing(self) -> BoostWork:
+        """The same with the tokenizer in Ray's store: processes that only prepare come up without importing transformers and torch,
+        which costs each of them seconds of processor and some 250 MB."""
+        import ray
+
+        engine = self.settings.engine
+        if engine.model is None:
+            return self
+        return replace(self, loaded=ray.put(load_encoder(engine.model, engine.revision)))
 
     def prepare(self, shard: shards.Shard) -> pa.Table:
         """Read a shard, set aside what the gate skips, render and tokenise the prompts: one row for `flight`. Raises OSError if the
@@ -164,7 +177,11 @@ def _reader(work: BoostWork, form: str) -> Reader:
 
 @functools.lru_cache(maxsize=2)
 def _requester(work: BoostWork) -> Requester:
-    return Requester(work.settings.engine)
+    if work.loaded is None:
+        return Requester(work.settings.engine)
+    import ray
+
+    return Requester(work.settings.engine, ray.get(work.loaded))
 
 
 @functools.lru_cache(maxsize=256)

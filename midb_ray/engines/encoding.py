@@ -42,14 +42,14 @@ def load_tokenizer(model: str, revision: str | None = None) -> PreTrainedTokeniz
 
 
 class PromptEncoder:
-    """Token ids for one tokenizer's prompts and answers.
+    """Token ids for one tokenizer's prompts and answers. Picklable, and what is unpickled needs neither transformers nor torch.
 
     With a chat template the prompt is the user's turn and the answer the assistant's; without one the prompt is followed by the
     cue `<|revised|>`. `end` is the id after which generation stops.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer = tokenizer
+        self._whole: Tokenizer = tokenizer.backend_tokenizer
         self._plain = _without_added_tokens(tokenizer)
         before, after = _frame(tokenizer)
         self._before = list(tokenizer.encode(before, add_special_tokens=False))
@@ -97,15 +97,13 @@ class PromptEncoder:
         return self._decode_each([])
 
     def _decode_each(self, before: list[int]) -> list[str]:
-        ids = range(max(self._tokenizer.get_vocab().values()) + 1)
-        texts = self._tokenizer.backend_tokenizer.decode_batch(
-            [[*before, token] for token in ids], skip_special_tokens=False
-        )
+        ids = range(max(self._whole.get_vocab().values()) + 1)
+        texts = self._whole.decode_batch([[*before, token] for token in ids], skip_special_tokens=False)
         return list(map(str, texts))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids. Control tokens stay visible: the guard must see what a model leaks."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return str(self._whole.decode(list(ids), skip_special_tokens=False))
 
 
 def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:

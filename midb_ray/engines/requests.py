@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from midb_ray.engines import models
 from midb_ray.engines.base import Request
@@ -14,18 +15,25 @@ from midb_ray.engines.settings import EngineSettings
 _HEADS = 1024  # lengths kept of what stands before the pair; there is one such text per locale
 
 
+class Loaded(NamedTuple):
+    """What requests for a model are made with; `context` is its own bound in tokens, None where it sets none."""
+
+    encoder: PromptEncoder
+    context: int | None
+
+
 class Requester:
     """Turns prompts into requests for the engine of `settings`: text for echo, token ids within the context for models.
 
-    Cheap to build again in the same process: the tokenizer is loaded once. Raises `UserError` if it cannot be.
+    Without `loaded` the model's tokenizer is loaded, once in a process. Raises `UserError` if it cannot be.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, loaded: Loaded | None = None) -> None:
         self._settings = settings
         self._encoder: PromptEncoder | None = None
         self._context: int | None = None
         if settings.model is not None:
-            self._encoder, own = _load(settings.model, settings.revision)
+            self._encoder, own = loaded or load_encoder(settings.model, settings.revision)
             self._context = min((length for length in (own, settings.context) if length is not None), default=None)
         self._heads: dict[str, int] = {}
 
@@ -63,6 +71,7 @@ class Requester:
 
 
 @lru_cache(maxsize=2)
-def _load(model: str, revision: str | None) -> tuple[PromptEncoder, int | None]:
+def load_encoder(model: str, revision: str | None) -> Loaded:
+    """Raises `UserError` if the tokenizer or the configuration cannot be loaded."""
     encoder = PromptEncoder(load_tokenizer(model, revision))
-    return encoder, models.context_length(models.load_config(model, revision))
+    return Loaded(encoder, models.context_length(models.load_config(model, revision)))

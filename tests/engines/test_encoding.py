@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +126,21 @@ def test_a_chat_template_that_cannot_frame_a_prompt_is_named(tokenizer: PreTrain
     )
     with pytest.raises(UserError, match=r"chat template of .* cannot be used"):
         PromptEncoder(chat)
+
+
+def test_a_pickled_encoder_gives_the_same_ids_in_a_process_without_transformers_and_torch(
+    chat_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    encoder, text = PromptEncoder(chat_tokenizer), "Die Hauptstadt </s> <|im_end|> 日本 ☃"
+    program = (
+        "import json, pickle, sys; encoder = pickle.load(sys.stdin.buffer); text = sys.argv[1]; ids = encoder.prompt(text);"
+        "print(json.dumps([ids, encoder.decode(ids), encoder.end, sorted({'torch', 'transformers'} & set(sys.modules))]))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, text], input=pickle.dumps(encoder), capture_output=True, check=True
+    )
+    ids = encoder.prompt(text)
+    assert json.loads(found.stdout) == [ids, encoder.decode(ids), encoder.end, []]
 
 
 def test_what_a_model_leaks_stays_visible(tokenizer: PreTrainedTokenizerFast) -> None:
