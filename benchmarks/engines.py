@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import os
 import shutil
 import statistics
@@ -32,12 +33,13 @@ CORE = 0
 OTHERS = set(range(1, psutil.cpu_count() or 1)) or {CORE}
 SHARD_ROWS = 8
 WINDOW = (0.2, 0.8)
+SETTLING = 20  # seconds for the processes of a job to be given their cores once it computes; what they start later inherits them
 FULL = 3  # times as many rows as the largest size: or the window would show a batch that only fills and empties
 
 
 class Variant(NamedTuple):
-    """One way to generate, at some sizes (rows at once): ours with engine settings, or a peer. `computes` is the title of the
-    process that has the core; none: the variant is that process."""
+    """One way to generate, at some sizes (rows at once, or in a batch): ours with engine settings, or a peer. `computes` is in the
+    title of the process that has the core; none: the variant is that process."""
 
     name: str
     computes: str
@@ -50,7 +52,7 @@ VLLM, LOCAL = "VLLM::Worker", "MapWorker"
 VARIANTS = (
     Variant("boost, vllm", VLLM, ("--engine.kind", "vllm", "--engine.vllm.rows", "64")),
     Variant("vLLM LLM.generate", VLLM, peer="offline", sizes=(32, 64)),
-    Variant("ray.data.llm", VLLM, peer="ray", sizes=(32, 64)),
+    Variant("ray.data.llm", VLLM, peer="ray", sizes=(8, 16)),
     Variant(
         "boost, vllm, lookups of 4",
         VLLM,
@@ -80,6 +82,7 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="midb-bench-engines-"))
     try:
         rows = engine_rows.make(scratch, arguments.model, arguments.input, arguments.per_language)
+        os.sched_setaffinity(0, OTHERS)  # looking at a job with many processes would cost it time
         print(
             f"{rows.total} rows, {rows.prompt:.0f} tokens of prompt, at most {rows.answer:.0f} of answer on average",
             flush=True,
@@ -94,7 +97,7 @@ def main() -> None:
             best = max((run(scratch, rows, variant, size), size) for size in sizes[variant.name])
             sizes[variant.name] = (best[1],)
             speeds.setdefault(variant.name, []).append(best[0])
-            print(f"{variant.name:34} {best[0]:8,.0f} tokens/s ({best[1]} rows at once)", flush=True)
+            print(f"{variant.name:34} {best[0]:8,.0f} tokens/s (size {best[1]})", flush=True)
         for mine, theirs, aim in RATIOS:
             if mine in speeds and theirs in speeds:
                 each = [one / other for one, other in zip(speeds[mine], speeds[theirs], strict=True)]
@@ -170,16 +173,20 @@ def _call(command: list[str], scratch: Path, computes: str) -> None:
     }
     log, placed = scratch / "log.txt", set[tuple[int, bool]]()
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)
+        anywhere = ("taskset", "-c", ",".join(map(str, {CORE, *OTHERS})))  # else this process's own place is inherited
+        process = subprocess.Popen([*anywhere, *command], env=environment, stdout=sink, stderr=subprocess.STDOUT)
+        settled = math.inf
         while process.poll() is None:
-            _place(process.pid, computes, placed)
+            if time.monotonic() < settled and _place(process.pid, computes, placed):
+                settled = min(settled, time.monotonic() + SETTLING)
             time.sleep(0.5)
     if process.returncode:
         raise SystemExit(f"{' '.join(command[:6])}… failed:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def _place(pid: int, computes: str, placed: set[tuple[int, bool]]) -> None:
-    """Give each thread its cores that has not got them: once there is a process that computes, for a start may use all."""
+def _place(pid: int, computes: str, placed: set[tuple[int, bool]]) -> bool:
+    """Give each thread its cores that has not got them, once there is a process that computes: a start may use all. Whether there
+    is one."""
     with contextlib.suppress(psutil.NoSuchProcess):
         job = psutil.Process(pid)
         titles = {one: _title(one) for one in (job, *job.children(recursive=True))}
@@ -190,6 +197,8 @@ def _place(pid: int, computes: str, placed: set[tuple[int, bool]]) -> None:
                     if (thread.id, one in engines) not in placed:
                         os.sched_setaffinity(thread.id, {CORE} if one in engines else OTHERS)
                         placed.add((thread.id, one in engines))
+        return bool(engines)
+    return False
 
 
 def _title(process: psutil.Process) -> str:
