@@ -58,7 +58,10 @@ def number(extra: str | None, column: str) -> float | None:
     """The finite number in a column of the row that a pair came from, written as a number or as text; None if there is none."""
     if extra is None:
         return None
-    value = json.loads(extra).get(column)
+    try:
+        value = json.loads(extra).get(column)
+    except (RecursionError, ValueError):  # as deep, or a number as long, as the reader just bore
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

@@ -60,13 +60,12 @@ class ContinuousEngine:
         """
         if not requests:
             return []
-        await asyncio.to_thread(self._enter)
+        entering = asyncio.ensure_future(asyncio.to_thread(self._enter))
         try:
+            await asyncio.shield(entering)
             return await self._generate(requests)
-        finally:
-            with self._quiet:
-                self._inside -= 1
-                self._quiet.notify_all()
+        finally:  # a caller that is cancelled before it is inside leaves once it is
+            entering.add_done_callback(lambda _: self._leave())
 
     async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
         """See `base.Scorer`. Waits until nothing is generated: the model is recorded in graphs meanwhile."""
@@ -93,8 +92,7 @@ class ContinuousEngine:
         ]
         for number, ids in enumerate(spread):
             self._manager.add_request(ids, f"proof-{number}", min(_NEW, room), eos_token_id=-1)
-        outputs = [self._manager.get_result(timeout=_PATIENCE) for _ in spread]
-        new = {output.request_id: output.generated_tokens for output in outputs if output is not None}
+        new = {output.request_id: output.generated_tokens for output in (self._proof() for _ in spread)}
         here = self._model.config._attn_implementation
         self._model.config._attn_implementation = attention
         try:
@@ -104,10 +102,24 @@ class ContinuousEngine:
         finally:
             self._model.config._attn_implementation = here
 
+    def _proof(self) -> Any:
+        """The next output, however long a slow machine takes: how long a start may take is the pool's to say."""
+        output = None
+        while output is None:
+            if self._stopped():
+                raise EngineError("The engine stopped while it was tried on a few prompts.")
+            output = self._manager.get_result(timeout=1)
+        return output
+
     def _enter(self) -> None:
         with self._quiet:
             self._quiet.wait_for(lambda: not self._judging)
             self._inside += 1
+
+    def _leave(self) -> None:
+        with self._quiet:
+            self._inside -= 1
+            self._quiet.notify_all()
 
     def _judge(self, rows: Sequence[Continuation]) -> list[Likelihood]:
         with self._quiet:

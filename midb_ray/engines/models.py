@@ -164,6 +164,11 @@ def _check_files(folder: Path) -> int:
 
 
 def _choose_weights(model: str, names: list[str]) -> str:
+    if "adapter_config.json" in names:
+        raise UserError(
+            f"{model} holds an adapter (adapter_config.json) beside its model, which transformers would add without a word; "
+            "merge them, or take it out."
+        )
     for name in (_WEIGHTS, _INDEX):
         if name in names:
             return name

@@ -29,7 +29,7 @@ class EngineSettings(Settings):
     """Type of the weights; auto is bfloat16 on CUDA and on CPUs that compute in it, else float32."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the model; none leaves what torch and OMP_NUM_THREADS say."""
-    max_new_tokens: int = Field(default=2048, ge=1)
+    max_new_tokens: int = Field(default=2048, ge=1, le=2**24)
     """Upper limit of an answer in tokens."""
     answer_budget: float = Field(default=2.0, gt=0)
     """A pair of n tokens gets at most answer_budget x n + answer_floor new tokens, so that a booster caught in a loop

@@ -30,15 +30,9 @@ _NEVER = {
     "trust_remote_code": "code that comes with a model is never run",
     "load_format": "weights are loaded from safetensors alone",
     "skip_tokenizer_init": "prompts come as token ids",
-    **dict.fromkeys(
-        (
-            *("worker_cls", "worker_extension_cls", "scheduler_cls", "logits_processors", "io_processor_plugin"),
-            *("kv_transfer_config", "ec_transfer_config", "reasoning_parser_plugin", "structured_outputs_config"),
-        ),
-        "it names code to run",
-    ),
     "generation_config": "how to generate is said in the engine's settings alone",
 }
+_TEXTS = {"attention_backend", "kv_cache_dtype", "mamba_cache_dtype", "prefix_caching_hash_algo", "scheduling_policy"}
 
 
 def _mapping(value: Any) -> Any:
@@ -68,7 +62,8 @@ class VllmSettings(Settings):
     cpu_cache: int = Field(default=4, ge=1)
     """GiB for keys and values where the model runs on a CPU."""
     engine_args: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict)
-    """Any other argument of vLLM's AsyncEngineArgs, as a mapping; on the command line as JSON."""
+    """Any other argument of vLLM's AsyncEngineArgs that is a number, a switch or a list of numbers, and some that are text, as a
+    mapping; on the command line as JSON."""
 
     def __hash__(self) -> int:
         """By the JSON, as a mapping has none of its own: processes keep tools by their settings."""
@@ -77,9 +72,17 @@ class VllmSettings(Settings):
     @field_validator("engine_args")
     @classmethod
     def _only_what_is_not_said_elsewhere(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
+        for name, given in value.items():
             if name in _OURS:
                 raise ValueError(f"{name} is said by {_OURS[name]}, set that")
             if name in _NEVER:
                 raise ValueError(f"{name} cannot be set: {_NEVER[name]}")
+            parts = given if isinstance(given, list) else [given]
+            if name not in _TEXTS and not all(isinstance(part, (bool, int, float)) for part in parts):
+                raise ValueError(
+                    f"{name} has to be a number, a switch or a list of numbers: text and mappings can name code, files or secrets, "
+                    f"so only {', '.join(sorted(_TEXTS))} may be text"
+                )
+            if name in _TEXTS and not isinstance(given, str):
+                raise ValueError(f"{name} has to be text, found {given!r}")
         return value

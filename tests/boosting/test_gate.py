@@ -73,7 +73,12 @@ def test_both_bounds_make_a_band_and_a_missing_column_skips_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a": NaN}', '{"a": Infinity}', '{"a": 1e999}', f'{{"a": {10**400}}}', '{"a": "nan"}']
+    "text",
+    [
+        *('{"a": NaN}', '{"a": Infinity}', '{"a": 1e999}', f'{{"a": {10**400}}}', '{"a": "nan"}'),
+        pytest.param(f'{{"a": 1, "b": {"[" * 100_000}{"]" * 100_000}}}', id="deep"),
+        pytest.param(f'{{"a": {"9" * 5_000}}}', id="long"),
+    ],
 )
 def test_what_is_no_finite_number_is_none(text: str) -> None:
     assert number(text, "a") is None

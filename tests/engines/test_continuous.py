@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from midb_ray.engines import paged, registry
-from midb_ray.engines.base import Engine, Request
+from midb_ray.engines.base import Continuation, Engine, Likelihood, Request
 from midb_ray.engines.continuous import ContinuousEngine
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.engines.transformers import TransformersEngine
@@ -63,3 +63,24 @@ def test_a_version_without_the_paged_cache_is_batched_statically(model_folder: P
     engine.close()
     with pytest.raises(UserError, match="cannot be batched continuously with transformers"):
         build(model_folder, batching="continuous")
+
+
+def test_a_caller_that_leaves_before_it_is_inside_holds_nobody_up(model_folder: Path) -> None:
+    engine = build(model_folder, batching="continuous")
+    assert isinstance(engine, ContinuousEngine)
+
+    async def leave() -> list[Likelihood]:
+        engine._judging += 1  # as while others judge: nobody gets in
+        leaving = asyncio.ensure_future(engine.generate(REQUESTS))
+        await asyncio.sleep(0.1)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        with engine._quiet:
+            engine._judging -= 1
+            engine._quiet.notify_all()
+        return await asyncio.wait_for(engine.loglikelihood([Continuation([5, 6], [7])]), 60)
+
+    (found,) = asyncio.run(leave())
+    assert found.error is None
+    engine.close()

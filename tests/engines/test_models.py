@@ -58,6 +58,10 @@ def _only_adapter(folder: Path) -> None:
     (folder / "config.json").rename(folder / "adapter_config.json")
 
 
+def _adapter_beside_the_model(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text(json.dumps({"r": 8}))
+
+
 def _remote_code(folder: Path) -> None:
     config = {"model_type": "my_own", "auto_map": {"AutoConfig": "code.Config"}, "architectures": ["Mine"]}
     (folder / "config.json").write_text(json.dumps(config))
@@ -80,6 +84,7 @@ def _end_beyond_the_vocabulary(folder: Path) -> None:
         (_truncate, "was cut off, copy the model again"),
         (_only_pickle, "only as pytorch_model.bin, a format that can run code"),
         (_only_adapter, "holds only an adapter; merge it"),
+        (_adapter_beside_the_model, "holds an adapter .* beside its model"),
         (_remote_code, "Cannot use config.json"),
         (_no_tokenizer, "Cannot load a tokenizer"),
         (_end_beyond_the_vocabulary, "tokenizer and weights belong to different models"),

@@ -53,6 +53,22 @@ class Job(Settings):
             {"kind": "vllm", "model": "m", "vllm": {"engine_args": "{"}},
             "engine.vllm.engine_args: expected a mapping as JSON, found '{'",
         ),
+        *(
+            (
+                {"kind": "vllm", "model": "m", "vllm": {"engine_args": {name: value}}},
+                f"engine.vllm.engine_args: {name} has to be",
+            )
+            for name, value in (
+                ("distributed_executor_backend", "package.Executor"),
+                ("model_class_overrides", {"Llama": "module:Class"}),
+                ("compilation_config", {"backend": "package.function"}),
+                ("spec_method", "medusa"),
+                ("hf_token", "secret"),
+                ("cudagraph_capture_sizes", [1, "2"]),
+                ("kv_cache_dtype", {"a": 1}),
+            )
+        ),
+        ({"model": "m", "max_new_tokens": 2**24 + 1}, "engine.max_new_tokens: .* found 16777217"),
         ({"model": "m", "max_new_tokens": 0}, "engine.max_new_tokens: .* found 0"),
         ({"model": "m", "batch_token": 1}, "did you mean 'engine.batch_tokens'"),
     ],
@@ -114,3 +130,9 @@ def test_a_pinned_directory_is_absolute(model_folder: Path, tmp_path: Path, monk
 def test_settings_can_be_hashed_and_have_a_help_text_each() -> None:
     assert hash(EngineSettings(kind="echo")) == hash(EngineSettings(kind="echo"))
     assert all(field.description for _, field in config.options(EngineSettings))
+
+
+def test_numbers_switches_and_some_text_go_through_to_vllm() -> None:
+    given = {"block_size": 32, "enforce_eager": True, "cudagraph_capture_sizes": [1, 2], "kv_cache_dtype": "fp8"}
+    settings = EngineSettings.model_validate({"kind": "vllm", "model": "m", "vllm": {"engine_args": given}})
+    assert settings.vllm.engine_args == given
