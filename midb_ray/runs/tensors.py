@@ -24,7 +24,10 @@ def header(file: _Readable) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= _LARGEST_HEADER:
         raise ValueError("no safetensors header")
-    found = json.loads(file.read(length))
+    try:
+        found = json.loads(file.read(length))
+    except RecursionError:
+        raise ValueError("no safetensors header") from None
     if not isinstance(found, dict):
         raise ValueError("no safetensors header")
     return found, 8 + length
@@ -39,7 +42,10 @@ def length(file: _Readable) -> int:
     """Bytes that a file should have by its header. Raises `ValueError` for what is no safetensors file."""
     found, start = header(file)
     try:
-        return start + max((int(tensor["data_offsets"][1]) for _, tensor in tensors(found)), default=0)
+        offsets = [place for _, tensor in tensors(found) for place in map(int, tensor["data_offsets"][:2])]
+        if min(offsets, default=0) < 0:
+            raise TypeError("a negative offset")
+        return start + max(offsets, default=0)
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"a damaged safetensors header: {error}") from None
 

@@ -62,6 +62,11 @@ def _adapter_beside_the_model(folder: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps({"r": 8}))
 
 
+def _negative_offsets(folder: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+
+
 def _remote_code(folder: Path) -> None:
     config = {"model_type": "my_own", "auto_map": {"AutoConfig": "code.Config"}, "architectures": ["Mine"]}
     (folder / "config.json").write_text(json.dumps(config))
@@ -91,6 +96,8 @@ def _end_beyond_the_vocabulary(folder: Path) -> None:
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights: expected model.safetensors"),
         (_write("config.json", "{"), "is not valid JSON"),
+        (_write("config.json", "[" * 100_000), "is not valid JSON"),
+        (_negative_offsets, "is no safetensors file or a damaged one"),
         (_write("config.json", "[]"), "expected a JSON object, found list"),
         (_write("model.safetensors", ""), "is no safetensors file or a damaged one"),
         (_write("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"), "is no safetensors file"),
