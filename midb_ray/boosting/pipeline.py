@@ -19,6 +19,7 @@ from midb_ray.boosting.plan import Plan
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
 from midb_ray.engines import registry as engines
+from midb_ray.engines import room
 from midb_ray.engines.flight import Flight
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
@@ -44,7 +45,7 @@ def boost(settings: BoostSettings) -> int:
         return _rehearse(work, place, files, goes_on)
     try:
         with claim.Claim(place) as mine, cluster.connected(settings.address) as own:
-            cluster.check_gpus(settings.pool.gpus_per_replica, own)
+            room.check(settings.pool, own)
             return _run(work, place, files, wanted, mine)
     except OSError as error:  # what comes from the input has been explained where it was read
         raise storage.explain(error, place, "use the output folder") from None

@@ -114,21 +114,6 @@ def refuse_lost(output: str) -> None:
         )
 
 
-def check_gpus(gpus_per_replica: float, own: bool) -> None:
-    """Raise `UserError` if actors want a GPU and a cluster of our `own` has none; elsewhere one may still come, so a warning has
-    to do."""
-    import ray
-
-    if ray.cluster_resources().get("GPU", 0) >= gpus_per_replica:
-        return
-    if own:
-        raise UserError(
-            f"pool.gpus_per_replica is {gpus_per_replica:g}, but this machine has no such GPU, and the actors would wait for ever; "
-            "set it to 0 to run on CPUs, or name a cluster with --address."
-        )
-    logger.warning("No node of the cluster has a GPU at present; the engine actors wait until one comes.")
-
-
 def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     """`function` over `items` as Ray tasks, results in order. Raises what a task raised where that is a `UserError`."""
     import ray

@@ -24,17 +24,6 @@ def test_what_the_user_can_mend_comes_back_from_a_task_as_it_was_raised() -> Non
         list(cluster.map_remotely(refuse, [1]))
 
 
-def test_actors_that_would_wait_for_ever_for_a_gpu_are_refused_on_a_cluster_of_our_own(listen) -> None:
-    heard = listen(cluster)
-    cluster.check_gpus(2, own=True)  # the test cluster has two logical ones
-    cluster.check_gpus(0, own=True)
-    assert heard == []
-    with pytest.raises(UserError, match=r"gpus_per_replica is 3, but this machine has no such GPU"):
-        cluster.check_gpus(3, own=True)
-    cluster.check_gpus(3, own=False)
-    assert "wait until one comes" in heard[0]
-
-
 def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
     import subprocess
     import sys
