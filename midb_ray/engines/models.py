@@ -54,7 +54,9 @@ def check(model: str, revision: str | None = None) -> ModelFacts:
     commit, weight_bytes = None, 0
     if folder is None:
         commit = _commit(model, revision)
-        _choose_weights(model, _hub_files(model, commit))
+        names = _hub_files(model, commit)
+        _refuse_adapter(model, names)
+        _choose_weights(model, names)
     else:
         if revision is not None:
             raise UserError(f"engine.revision is {revision!r} but {model} is a directory; only hub ids have revisions.")
@@ -152,6 +154,7 @@ def _check_files(folder: Path) -> int:
         if "booster" in names:
             raise UserError(f"{folder} is the run folder of a train job; give the booster in it, {folder / 'booster'}.")
         raise UserError(f"{folder} is no model directory: it has no config.json.")
+    _refuse_adapter(str(folder), names)
     _read_json(folder / "config.json")
     if _choose_weights(str(folder), names) == _WEIGHTS:
         return _check_safetensors(folder / _WEIGHTS)
@@ -163,12 +166,15 @@ def _check_files(folder: Path) -> int:
     return sum(_check_safetensors(folder / name) for name in sorted(set(weight_map.values())))
 
 
-def _choose_weights(model: str, names: list[str]) -> str:
+def _refuse_adapter(model: str, names: list[str]) -> None:
     if "adapter_config.json" in names:
         raise UserError(
             f"{model} holds an adapter (adapter_config.json) beside its model, which transformers would add without a word; "
             "merge them, or take it out."
         )
+
+
+def _choose_weights(model: str, names: list[str]) -> str:
     for name in (_WEIGHTS, _INDEX):
         if name in names:
             return name

@@ -71,7 +71,7 @@ class VllmSettings(Settings):
 
     @field_validator("engine_args")
     @classmethod
-    def _only_what_is_not_said_elsewhere(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _say_nothing_else_and_name_no_code(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, given in value.items():
             if name in _OURS:
                 raise ValueError(f"{name} is said by {_OURS[name]}, set that")

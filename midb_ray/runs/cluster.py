@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 from midb_ray.errors import UserError
 from midb_ray.runs import memory, storage
 
-logger = logging.getLogger("midb_ray")
-
 A = TypeVar("A")
 B = TypeVar("B")
 

@@ -43,11 +43,11 @@ def length(file: _Readable) -> int:
     found, start = header(file)
     try:
         offsets = [place for _, tensor in tensors(found) for place in map(int, tensor["data_offsets"][:2])]
-        if min(offsets, default=0) < 0:
-            raise TypeError("a negative offset")
-        return start + max(offsets, default=0)
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"a damaged safetensors header: {error}") from None
+    if min(offsets, default=0) < 0:
+        raise ValueError("a damaged safetensors header: a negative offset")
+    return start + max(offsets, default=0)
 
 
 def save(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
