@@ -8,17 +8,18 @@ down is found by the record of attempts, which outlives the process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 
-from midb_ray.engines import duplicates, halt, loading
+from midb_ray.engines import bundles, duplicates, halt, loading
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.engines.meter import Meter
@@ -76,6 +77,8 @@ class EngineActor:
         self._turnstile = Turnstile()
         self._shared = None if store is None else duplicates.SharedAnswers(store)
         self._engine: Engine | None = None
+        self._at_engine: dict[int, tuple[attempts.Attempt, attempts.Range]] = {}  # by shard
+        self._leaving = False
         self._broken: UserError | None = None
         try:
             self._engine = loading.load(build, pool, run.nonce)
@@ -90,40 +93,50 @@ class EngineActor:
         if engine is not None:  # Ray Data drops this object when the pool shrinks or ends
             engine.close()
 
-    async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Take one shard through; returns one row: its figures, or the `error` that the user has to mend (output that is not
-        shared storage or cannot be written, a model that cannot be loaded, an earlier stage's refusal)."""
-        shard = batch.column("shard")[0].as_py()
-        if "error" in batch.column_names:
-            return batch
+    async def __call__(self, bundle: pa.Table) -> pa.Table:
+        """Take the shards of a bundle through; returns one of their reports: figures, or the `error` that the user has to mend
+        (output that is not shared storage or cannot be written, a model that cannot be loaded, an earlier stage's refusal)."""
+        parcels = bundles.unfold(bundle)
+        if "error" in parcels.column_names:
+            return bundle
+        each = (self._through(parcels.slice(place, 1)) for place in range(parcels.num_rows))
+        return bundles.fold(*await asyncio.gather(*each))
+
+    async def _through(self, parcel: pa.Table) -> pa.Table:
+        shard = parcel.column("shard")[0].as_py()
         if await asyncio.to_thread(halt.is_called, self._run.uri):
             return halt.undone(shard)
         if self._broken is not None:
             return refusal(shard, self._broken)
         try:
-            return _report(shard, await self._take(shard, batch))
+            return _report(shard, await self._take(shard, parcel))
         except UserError as error:
             return refusal(shard, error)
         except OSError as error:
             return refusal(shard, storage.explain(error, self._run.uri, "write to"))
 
-    async def _take(self, shard: int, batch: pa.Table) -> Figures:
+    async def _take(self, shard: int, parcel: pa.Table) -> Figures:
         if not self._proven:
             await self._storage("proving the output before", shard, folder.prove_shared, self._run.uri, self._run.nonce)
             self._proven = True
         part = await self._storage("looking at", shard, commit.read_part, self._run.uri, shard)
-        if part is not None and part.digest in self._run.digests and part.figures.rows_in == rows(batch):
+        if part is not None and part.digest in self._run.digests and part.figures.rows_in == rows(parcel):
             return part.figures  # a retry of what is done must not cost the engine anything
-        flight = await asyncio.to_thread(unpack, batch)
+        flight = await asyncio.to_thread(unpack, parcel)
         attempt = await self._storage("beginning", shard, attempts.Attempt, self._run.uri, shard)
         started = time.monotonic()
         async with self._turnstile.alone() if attempt.suspect else self._turnstile.shared():
             answered = await self._complete(flight, attempt)
-            await self._storage("noting", shard, attempt.survived)
+            if not self._isolated:
+                await self._storage("noting", shard, attempt.survived)
         seconds = time.monotonic() - started
         figures = await asyncio.to_thread(self._commit, flight, answered, seconds)
         await self._storage("closing", shard, attempt.close)
         return figures
+
+    @property
+    def _isolated(self) -> bool:
+        return self._engine is not None and self._engine.isolated
 
     async def _storage(self, doing: str, shard: int, action: Callable[..., T], *arguments: Any) -> T:
         """Something about a shard that storage may refuse for a while."""
@@ -136,16 +149,31 @@ class EngineActor:
         completions = [Completion("", "error", 0, ENGINE_CRASH)] * len(distinct.requests)
         known = tokens = 0
         for first, last in attempt.parts(len(completions)):
-            await self._storage("noting", flight.shard, attempt.begin, (first, last))
+            if not self._isolated:
+                await self._storage("noting", flight.shard, attempt.begin, (first, last))
+            self._at_engine[flight.shard] = attempt, (first, last)
             try:
                 answers, here = await self._answer(distinct.requests[first:last], attempt.suspect)
             except EngineError as error:
-                logger.error("Shard %d: the engine is lost (%s); this process leaves.", flight.shard, error)
-                os._exit(_EXIT_STATUS)
+                await self._leave(flight.shard, error)
+            del self._at_engine[flight.shard]
             completions[first:last] = answers
             known += len(here) - sum(here)
             tokens += sum(answer.tokens for answer, is_new in zip(answers, here, strict=True) if is_new)
         return Answered(distinct.spread(completions), distinct.duplicates + known, tokens)
+
+    async def _leave(self, shard: int, error: EngineError) -> NoReturn:
+        """End this process, once it is written down what the engine died with."""
+        if not self._leaving:
+            self._leaving = True
+            logger.error("Shard %d: the engine is lost (%s); this process leaves.", shard, error)
+            if self._isolated:
+                for other, (attempt, rows) in list(self._at_engine.items()):
+                    with contextlib.suppress(OSError):  # the rows will kill again, and be written down then
+                        await self._storage("noting", other, attempt.died, rows)
+            os._exit(_EXIT_STATUS)
+        await asyncio.Event().wait()  # another shard is at it
+        raise AssertionError
 
     async def _answer(self, requests: Sequence[Request], suspect: bool) -> duplicates.Generated:
         """Generate what nobody in the run has generated. A shard that may kill its engine has nobody wait for it."""

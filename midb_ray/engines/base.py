@@ -98,7 +98,12 @@ class EngineError(RuntimeError):
 
 
 class Engine(Protocol):
-    """Generates answers. Several shards call `generate` at the same time; an engine may batch across calls."""
+    """Generates answers. Several shards call `generate` at the same time; an engine may batch across calls.
+
+    `isolated` says that it computes in a process of its own, so that whoever calls it outlives its death and can tell.
+    """
+
+    isolated: bool
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of `requests`. Raises `EngineError`, or any other exception for bad rows."""

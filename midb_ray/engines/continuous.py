@@ -31,6 +31,8 @@ _NEAR = {True: 1e-2, False: 0.5}  # near ties in deviations of the logits, in fl
 class ContinuousEngine:
     """Hands rows to the manager as they come, over all calls."""
 
+    isolated = False
+
     def __init__(self, model: Any, encoder: PromptEncoder, end: frozenset[int], settings: EngineSettings) -> None:
         self._model, self._encoder, self._end = model, encoder, end
         self._bounds = models.bounds(model, settings.context)

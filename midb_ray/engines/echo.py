@@ -25,6 +25,8 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # Thai and
 class EchoEngine:
     """Answers each prompt with the pair in it, lightly edited. Completions count no tokens, as there is no tokenizer."""
 
+    isolated = False
+
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._closed = False

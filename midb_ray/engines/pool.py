@@ -3,7 +3,7 @@
     plan ─▶ prepare (CPU tasks) ─▶ engine actors: generate, judge, commit ─▶ a row of figures per shard
 
 The source hands the plan over lazily, one row per block: a hundred million pairs are 400,000 shards, and neither their
-blocks nor their ids are ever held at once.
+blocks nor their ids are ever held at once. Each row is a bundle: one shard, or several small ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from midb_ray.engines import backpressure, halt
+from midb_ray.engines import backpressure, bundles, halt
 from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
 from midb_ray.engines.answers import AnswerStore
 from midb_ray.engines.pool_settings import PoolSettings
@@ -40,10 +40,10 @@ _QUESTIONS = 10_000  # that wait at the answers of a run at the same time: one f
 
 
 class PlanSource(Datasource):
-    """The shards of a run's plan that are not done yet, as a Ray Data source of one plan row per block."""
+    """The shards of a run's plan that are not done yet, as a Ray Data source of one bundle of at most `together` rows per block."""
 
-    def __init__(self, run: str, shards: int, done: npt.NDArray[np.bool_]) -> None:
-        self._run, self._shards, self._done = run, shards, done
+    def __init__(self, run: str, shards: int, done: npt.NDArray[np.bool_], together: int) -> None:
+        self._run, self._shards, self._done, self._together = run, shards, done, together
 
     def get_name(self) -> str:
         return "Plan"
@@ -57,18 +57,21 @@ class PlanSource(Datasource):
         step = max(math.ceil(self._shards / min(_SOURCE_TASKS, max(parallelism, 1))), 1)
         metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [
-            ReadTask(functools.partial(_plan_rows, self._run, start, self._done[start : start + step]), metadata)
+            ReadTask(
+                functools.partial(_plan_rows, self._run, start, self._done[start : start + step], self._together),
+                metadata,
+            )
             for start in range(0, self._shards, step)
         ]
 
 
-def _plan_rows(run: str, start: int, done: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
+def _plan_rows(run: str, start: int, done: npt.NDArray[np.bool_], together: int) -> Iterator[pa.Table]:
     for table in read_plan(storage.join(run, PLAN), start, len(done)):
-        for index in range(table.num_rows):
-            if not done[index]:
-                if halt.is_called(run):
-                    return
-                yield table.slice(index, 1)
+        left = table.filter(pa.array(~done[: table.num_rows]))
+        for first, last in bundles.cut(left.column("rows").to_pylist(), together):
+            if halt.is_called(run):
+                return
+            yield bundles.fold(left.slice(first, last - first))
         done = done[table.num_rows :]
 
 
@@ -94,13 +97,14 @@ def stream(
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
-    in_flight = pool.in_flight(_rows_per_shard(storage.join(run.uri, PLAN), shards))
-    # An actor is given one shard more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
-    # more than one shard in flight would ever grow.
+    together = pool.rows_together()
+    in_flight = pool.in_flight(max(_rows_per_shard(storage.join(run.uri, PLAN), shards), together))
+    # An actor is given one bundle more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
+    # more than one bundle in flight would ever grow.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     backpressure.bound(context, pool.replicas[-1], in_flight + 1)
     dataset = ray.data.read_datasource(
-        PlanSource(run.uri, shards, done),
+        PlanSource(run.uri, shards, done, together),
         override_num_blocks=min(math.ceil(shards / _SHARDS_PER_TASK), _SOURCE_TASKS),
         num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
     )
@@ -126,11 +130,12 @@ def stream(
     )
     try:
         for row in dataset.iter_rows():
-            if row["error"] is not None:
-                raise UserError(row["error"])
-            if row["figures"] is None:
-                continue  # a halt was called before it began
-            yield row["shard"], Figures.from_json(row["figures"])
+            for report in bundles.reports(row):
+                if report["error"] is not None:
+                    raise UserError(report["error"])
+                if report["figures"] is None:
+                    continue  # a halt was called before it began
+                yield report["shard"], Figures.from_json(report["figures"])
     finally:
         end(dataset)
 
@@ -152,14 +157,18 @@ def _store(pool: PoolSettings) -> Any:
     return actor.remote(pool.answers_gigabytes * 1e9)
 
 
-def _prepared(run: str, prepare: Callable[[Shard], pa.Table], seconds: float, row: pa.Table) -> pa.Table:
-    (shard,) = from_table(row)
+def _prepared(run: str, prepare: Callable[[Shard], pa.Table], seconds: float, bundle: pa.Table) -> pa.Table:
+    found = from_table(bundles.unfold(bundle))
     if halt.is_called(run):
-        return halt.undone(shard.shard)
+        return bundles.fold(*(halt.undone(shard.shard) for shard in found))
+    prepared = []
     try:
-        with explained(shard):
-            return patience.persist(functools.partial(prepare, shard), seconds, f"Shard {shard.shard}, reading it")
-    except UserError as error:
-        return refusal(shard.shard, error)
+        for shard in found:
+            with explained(shard):
+                reading = functools.partial(prepare, shard)
+                prepared.append(patience.persist(reading, seconds, f"Shard {shard.shard}, reading it"))
+    except UserError as error:  # it ends the run: what stands beside it is not begun
+        return bundles.fold(refusal(shard.shard, error))
     finally:
         memory.give_back()
+    return bundles.fold(*prepared)

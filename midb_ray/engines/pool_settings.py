@@ -11,6 +11,7 @@ from midb_ray.config import Settings
 
 MOST_IN_FLIGHT = 64
 LEAST, MOST = 2, 16  # that auto takes: actors that take in many more are slow to start
+_TOGETHER, _SHARE = 64, 8  # rows of small shards that travel together, and of rows_in_flight at most one in so many
 
 
 class PoolSettings(Settings):
@@ -54,8 +55,12 @@ class PoolSettings(Settings):
             raise ValueError(f"expected auto or a whole number from 1 to {MOST_IN_FLIGHT}, found {value!r}")
         return value
 
+    def rows_together(self) -> int:
+        """Rows of small shards that go through the pool as one; 1 (each shard by itself) where a number of shards is set."""
+        return 1 if self.shards_in_flight != "auto" else max(min(_TOGETHER, self.rows_in_flight // _SHARE), 1)
+
     def in_flight(self, shard_rows: float) -> int:
-        """Shards inside an actor at the same time, for shards of so many rows on average."""
+        """Shards, or bundles of small ones, inside an actor at the same time, for so many rows in each on average."""
         if self.shards_in_flight != "auto":
             return self.shards_in_flight
         enough = math.ceil(self.rows_in_flight / max(shard_rows, 1)) + 1

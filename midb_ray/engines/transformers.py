@@ -93,6 +93,8 @@ def end_tokens(network: Any, encoder: PromptEncoder) -> frozenset[int]:
 class TransformersEngine:
     """Batches what several callers wait for, under a budget of tokens. Its thread starts with it and ends with `close`."""
 
+    isolated = False
+
     def __init__(self, model: Any, encoder: PromptEncoder, settings: EngineSettings) -> None:
         self._end = end_tokens(model, encoder)
         model.generation_config = GenerationConfig()

@@ -25,6 +25,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 _ADAPTER = "adapter"
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
+_PATIENCE = 5.0  # seconds for calls to end when the engine is closed
 _LOOKUP = (2, 4)  # fewest and most tokens that must agree before what follows them is tried
 
 
@@ -102,6 +103,8 @@ def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
 class VllmEngine:
     """Hands rows to vLLM as they come; it batches them over all calls. Works on its own loop, so callers may come from any."""
 
+    isolated = True
+
     def __init__(
         self, core: Any, encoder: PromptEncoder, settings: EngineSettings, place: str, guard: orphans.Guard
     ) -> None:
@@ -134,13 +137,21 @@ class VllmEngine:
         self._closed = True
         self._core.shutdown()
         self._guard.close()
+        asyncio.run_coroutine_threadsafe(_give_up_the_rest(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
     async def _on_loop(self, work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:
         if self._closed:
             raise EngineError("The engine was closed.")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_each(work, rows), self._loop))
+        asked = asyncio.run_coroutine_threadsafe(_each(work, rows), self._loop)
+        try:
+            return await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling():
+                raise
+            raise EngineError("The engine was closed.") from None  # nobody else cancels what is asked
 
     async def _complete(self, request: Request) -> Completion:
         if refusal := self._bounds.refusal(request.ids, request.limit):
@@ -191,6 +202,15 @@ class VllmEngine:
         if output is None:
             raise EngineError("The engine ended a request without an answer.")
         return output
+
+
+async def _give_up_the_rest() -> None:
+    """Cancel all else on this loop. What a dead core keeps waiting is left to itself."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    if rest:
+        await asyncio.wait(rest, timeout=_PATIENCE)
 
 
 class _RowError(Exception):

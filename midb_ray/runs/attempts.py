@@ -1,8 +1,10 @@
 """The record of shards that took an engine down with them. It outlives the actor and the driver.
 
-Before rows go to the engine their range is written down; when they are through it is taken back. A record that is found
-with a range still in it is a death: from then on the shard runs alone, in ever smaller parts, until the poisonous row
-is alone. A row that dies twice by itself is given up.
+Before rows go to an engine that computes in the actor's own process their range is written down; when they are through it is
+taken back. A record that is found with a range still in it is a death, whatever it was that ended the process. An engine with a
+process of its own leaves somebody to say that it died: only then is there a record, and a lost node or a killed job makes no
+shard suspect. From the first death on the shard runs alone, in ever smaller parts, until the poisonous row is alone. A row that
+dies twice by itself is given up.
 """
 
 from __future__ import annotations
@@ -31,13 +33,18 @@ class Attempt:
         return bool(self.deaths)
 
     def begin(self, rows: Range) -> None:
-        """Write down that these rows go to the engine now."""
-        storage.write_bytes(self._uri, json.dumps({"deaths": self.deaths, "running": rows}).encode())
+        """Write down that these rows go now to an engine that would take this process along."""
+        self._write(rows)
+
+    def died(self, rows: Range) -> None:
+        """Write down that the engine died with these rows, for those who outlive it."""
+        self.deaths = [*self.deaths, rows]
+        self._write(None)
 
     def survived(self) -> None:
-        """The rows are through; what fails from now on is not the engine's doing."""
+        """The rows of `begin` are through; what fails from now on is not the engine's doing."""
         if self.deaths:
-            storage.write_bytes(self._uri, json.dumps({"deaths": self.deaths, "running": None}).encode())
+            self._write(None)
         else:
             storage.delete(self._uri)
 
@@ -45,6 +52,10 @@ class Attempt:
         """The shard is committed: the record has done its work."""
         if self.deaths:
             storage.delete(self._uri)
+
+    def _write(self, running: Range | None) -> None:
+        """Processes die more often than power fails: for that, a wait for the disk with every shard would be too much."""
+        storage.write_bytes(self._uri, json.dumps({"deaths": self.deaths, "running": running}).encode(), lasting=False)
 
     def parts(self, rows: int) -> list[Range]:
         """The ranges to run one after the other; rows that are given up are in none of them."""
@@ -59,6 +70,9 @@ class Attempt:
         if last - first == 1:
             if deaths < GIVE_UP:
                 yield part
+            return
+        if self.deaths == [part] and last - first <= PARTS:
+            yield part  # alone, but whole: of many small shards inside at a death all but one are innocent
             return
         step = -(-(last - first) // PARTS)
         for start in range(first, last, step):

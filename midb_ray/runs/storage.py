@@ -37,7 +37,7 @@ class FileInfo(NamedTuple):
 
 def resolve(uri: str) -> tuple[pafs.FileSystem, str]:
     """The file system of a URI and the path in it. Raises `UserError` for what cannot name a file."""
-    if "\0" in uri or not _is_text(uri):
+    if "\0" in uri or uri != uri.encode(errors="ignore").decode():
         raise UserError(f"{uri!r} cannot be used: its name is not UTF-8 text; rename it.")
     scheme, separator, rest = uri.partition("://")
     if not separator:
@@ -92,13 +92,14 @@ def open_output(uri: str) -> pa.NativeFile:
     return system.open_output_stream(path, compression=None)
 
 
-def write_bytes(uri: str, content: bytes | pa.Buffer) -> None:
-    """Write the whole file, replacing an older one. Raises OSError; then nothing stands under the name, or the old file."""
+def write_bytes(uri: str, content: bytes | pa.Buffer, lasting: bool = True) -> None:
+    """Write the whole file, replacing an older one. Raises OSError; then nothing stands under the name, or the old file.
+    What is not `lasting` may be lost when a machine loses its power."""
     if uri.startswith("hf://"):
         raise UserError(f"{uri}: hf:// can only be read; write to a path, s3:// or gs://.")
     system, path = resolve(uri)
     if is_local(uri):
-        _write_local(Path(path), content)
+        _write_local(Path(path), content, lasting)
         return
     stream = system.open_output_stream(path, compression=None)
     try:
@@ -195,14 +196,6 @@ def _describe(uri: str, found: pafs.FileInfo) -> FileInfo:
     return FileInfo(uri, found.size or 0, str(found.mtime_ns or 0))
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _list_local(uri: str, path: str, recursive: bool, seen: set[tuple[int, int]]) -> Iterator[FileInfo]:
     """The files below a folder, through links too, but each folder once: a link to a folder above would never end."""
     try:
@@ -223,19 +216,21 @@ def _list_local(uri: str, path: str, recursive: bool, seen: set[tuple[int, int]]
             yield from _list_local(join(uri, entry.name), entry.path, recursive, seen)
 
 
-def _write_local(path: Path, content: bytes | pa.Buffer) -> None:
+def _write_local(path: Path, content: bytes | pa.Buffer, lasting: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if lasting:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -31,6 +31,8 @@ def test_a_row_that_the_engine_fails_on_has_no_answer_and_costs_no_other_row_its
 class Scripted:
     """An engine whose answers are known beforehand."""
 
+    isolated = False
+
     def __init__(self, answers: list[Completion]) -> None:
         self._answers = answers
 

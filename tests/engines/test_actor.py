@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from midb_ray.engines import actor
+from midb_ray.engines import actor, bundles
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack, unpack
 from midb_ray.engines.pool_settings import PoolSettings
@@ -32,6 +32,7 @@ class Picky:
 
     def __init__(self, *poison: str) -> None:
         self.poison = poison
+        self.isolated = False
         self.calls: list[int] = []
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -59,9 +60,11 @@ def take(opened: folder.RunFolder, build, row: pa.Table, patience: float = 0) ->
     """What the actor reports of one row that it is given."""
 
     async def taken() -> pa.Table:
-        return await actor.EngineActor(opened, build, Keep(), PoolSettings(storage_patience=patience))(row)
+        return await actor.EngineActor(opened, build, Keep(), PoolSettings(storage_patience=patience))(
+            bundles.fold(row)
+        )
 
-    return asyncio.run(taken()).to_pylist()[0]
+    return bundles.unfold(asyncio.run(taken())).to_pylist()[0]
 
 
 def run(tmp_path, engine, requests=REQUESTS, run_folder=None) -> tuple[Figures, folder.RunFolder]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from midb_ray.engines import halt, pool
+from midb_ray.engines import bundles, halt, pool
 from midb_ray.engines.actor import EngineActor
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack, unpack
@@ -28,6 +28,8 @@ PAIR = Pair("f:1", None, None, "de", "Frage", "", "Antwort")
 
 class Waiting:
     """An engine that answers when it is told to."""
+
+    isolated = False
 
     def __init__(self) -> None:
         self.asked, self.told = asyncio.Event(), asyncio.Event()
@@ -50,7 +52,7 @@ class Keep:
 
 def test_a_shard_inside_an_actor_is_committed_and_the_next_one_left(tmp_path: Path) -> None:
     run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
-    row = [pack(shard, [PAIR], [], [Request("prompt", None, 9)]) for shard in range(2)]
+    row = [bundles.fold(pack(shard, [PAIR], [], [Request("prompt", None, 9)])) for shard in range(2)]
 
     async def halted() -> list[dict[str, object]]:
         engine = Waiting()
@@ -60,7 +62,7 @@ def test_a_shard_inside_an_actor_is_committed_and_the_next_one_left(tmp_path: Pa
         halt.call(run.uri)
         second = await actor(row[1])
         engine.told.set()
-        return [table.to_pylist()[0] for table in (await first, second)]
+        return [bundles.unfold(table).to_pylist()[0] for table in (await first, second)]
 
     done, left = asyncio.run(halted())
     assert Figures.from_json(done["figures"]).rows_out == 1
@@ -81,20 +83,20 @@ def test_nothing_is_handed_out_or_prepared_after_a_halt_and_everything_once_it_i
         prepared.append(shard.shard)
         return pack(shard.shard, [PAIR], [], [None])
 
-    handed = pool._plan_rows(run.uri, 0, np.array([False, True, False, False, False, False]))
+    handed = pool._plan_rows(run.uri, 0, np.array([False, True, False, False, False, False]), 2)
     first = next(handed)
     halt.call(run.uri)
     assert list(handed) == []
-    left = pool._prepared(run.uri, prepare, 0, first).to_pylist()
-    assert left == [{"shard": 0, "figures": None, "error": None}]
+    left = bundles.unfold(pool._prepared(run.uri, prepare, 0, first)).to_pylist()
+    assert left == [{"shard": shard, "figures": None, "error": None} for shard in (0, 2)]
     assert prepared == []
     halt.clear(run.uri)
     halt.clear(run.uri)  # also where there is none
-    assert [row.column("shard")[0].as_py() for row in pool._plan_rows(run.uri, 0, np.zeros(6, dtype=bool))] == list(
-        range(6)
-    )
-    assert unpack(pool._prepared(run.uri, prepare, 0, first)).shard == 0
-    assert prepared == [0]
+    handed = pool._plan_rows(run.uri, 0, np.zeros(6, dtype=bool), 4)
+    assert [bundles.unfold(one).column("shard").to_pylist() for one in handed] == [[0, 1, 2, 3], [4, 5]]
+    parcels = bundles.unfold(pool._prepared(run.uri, prepare, 0, first))
+    assert [unpack(parcels.slice(place, 1)).shard for place in range(2)] == [0, 2]
+    assert prepared == [0, 2]
 
 
 def test_a_halt_can_be_called_in_an_object_store(s3: str) -> None:

@@ -23,6 +23,8 @@ from midb_ray.errors import UserError
 class Silent:
     """An engine that only has to come up."""
 
+    isolated = False
+
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         raise NotImplementedError
 

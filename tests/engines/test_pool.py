@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from midb_ray.engines import backpressure, pool
+from midb_ray.engines import backpressure, bundles, pool
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack
 from midb_ray.engines.pool_settings import PoolSettings
@@ -64,6 +64,8 @@ class Parts:
             return pack(shard.shard, pairs, [], asked)
 
         class Noting:
+            isolated = False
+
             def __init__(self):
                 import ray
 
@@ -244,6 +246,8 @@ def test_an_engine_that_holds_the_interpreter_ends_the_run(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_an_engine_that_cannot_be_loaded_again_at_once_is_tried_again(tmp_path: Path) -> None:
     class Dying:
+        isolated = False
+
         async def generate(self, requests):
             if not (tmp_path / "died").exists():
                 (tmp_path / "died").touch()
@@ -276,9 +280,10 @@ def test_input_that_cannot_be_read_for_a_moment_is_read_again(tmp_path: Path, mo
 
     monkeypatch.setattr(storage, "open_input", refusing)
     prepare = lambda given: pa.table({"rows": [len(list(shards.read(given)))]})  # noqa: E731
-    assert pool._prepared(str(tmp_path), prepare, 10, shards.to_table([shard])).to_pylist() == [{"rows": 1}]
+    planned = bundles.fold(shards.to_table([shard]))
+    assert bundles.unfold(pool._prepared(str(tmp_path), prepare, 10, planned)).to_pylist() == [{"rows": 1}]
     refusals[:] = [OSError("a bucket that answers 503")] * 9
-    (row,) = pool._prepared(str(tmp_path), prepare, 0, shards.to_table([shard])).to_pylist()
+    (row,) = bundles.unfold(pool._prepared(str(tmp_path), prepare, 0, planned)).to_pylist()
     assert "read shard 7 in" in row["error"]
     assert "503" in row["error"]
 

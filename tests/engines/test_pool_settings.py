@@ -16,6 +16,11 @@ def test_shards_in_flight_follow_the_size_of_shards_unless_a_number_is_set() -> 
     assert PoolSettings(shards_in_flight=5).in_flight(1) == 5
 
 
+def test_small_shards_travel_together_unless_their_number_is_set_or_few_rows_are_to_be_at_hand() -> None:
+    assert [PoolSettings(rows_in_flight=rows).rows_together() for rows in (512, 4096, 100, 3)] == [64, 64, 12, 1]
+    assert PoolSettings(shards_in_flight=5).rows_together() == 1
+
+
 @pytest.mark.parametrize("value", ["0", "65", "-1", "2.5", "all", "true"])
 def test_a_number_of_shards_that_cannot_be_is_one_sentence(value: str) -> None:
     arguments = ["--input", "a", "--output", "b", "--engine.kind", "echo", "--pool.shards-in-flight", value]
