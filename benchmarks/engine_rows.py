@@ -20,6 +20,7 @@ from midb_ray.runs import inputs, shards
 from midb_ray.training.settings import TrainSettings
 
 WIDTH, LAYERS, HEADS, VOCABULARY = 256, 6, 8, 8192  # of the model with random weights: about 9 million parameters
+SHARED = 4  # query heads to a head of keys and values, as boosters have them
 LIMIT = 512  # new tokens
 
 
@@ -70,6 +71,9 @@ def boost_settings(model: str, corpus: str, output: str, more: dict[str, Any]) -
 
 def random_model(scratch: Path, revisions: str) -> str:
     """A small Llama with random weights and a tokenizer for these revisions."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     from midb_ray.training import prepare, training_set
 
     scratch_model = {"vocabulary": VOCABULARY, "hidden_size": WIDTH, "layers": LAYERS, "heads": HEADS}
@@ -81,7 +85,12 @@ def random_model(scratch: Path, revisions: str) -> str:
     training_set.make(
         settings.revisions, settings.selection, settings.seed, locales, f"{place}/{prepare.REVISIONS}", map
     )
-    return prepare.start_model(place, settings, locales)
+    start = prepare.start_model(place, settings, locales)
+    config = AutoConfig.from_pretrained(start)
+    config.num_key_value_heads = HEADS // SHARED
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(start)
+    return start
 
 
 def _mean(count: int, numbers: Any) -> float:

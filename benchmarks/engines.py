@@ -60,7 +60,7 @@ VARIANTS = (
     ),
     Variant("boost, transformers, continuous", LOCAL, ("--engine.threads", "1", "--engine.batching", "continuous")),
     Variant("boost, transformers, static", LOCAL, ("--engine.threads", "1", "--engine.batching", "static")),
-    Variant("transformers loop", "", peer="loop", sizes=(8, 16, 32)),
+    Variant("transformers loop", "", peer="loop", sizes=(16, 32)),
 )
 RATIOS = (
     ("boost, vllm", "vLLM LLM.generate", 0.95),
@@ -112,7 +112,7 @@ def main() -> None:
 
 def run(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) -> float:
     """Tokens per second of one pass."""
-    events = _ours(scratch, rows, variant, size) if variant.engine else _peer(scratch, rows, variant, size)
+    events = _ours(scratch, rows, variant) if variant.engine else _peer(scratch, rows, variant, size)
     return steady(events)
 
 
@@ -143,7 +143,7 @@ def _peer(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) ->
     return [(moment, tokens) for moment, tokens in json.loads(target.read_text())]
 
 
-def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) -> list[tuple[float, int]]:
+def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant) -> list[tuple[float, int]]:
     output = scratch / "run"
     shutil.rmtree(output, ignore_errors=True)
     engine = {"max_new_tokens": engine_rows.LIMIT, "answer_floor": 32, "device": "cpu", "dtype": "float32"}
@@ -151,7 +151,7 @@ def _ours(scratch: Path, rows: engine_rows.Rows, variant: Variant, size: int) ->
     command = [
         *(sys.executable, "-m", "midb_ray.cli", "boost", "--input", rows.corpus, "--output", str(output)),
         *("--engine.model", rows.model, *settings, *variant.engine, "--shard-rows", str(SHARD_ROWS)),
-        *("--pool.rows-in-flight", str(2 * size), "--limit", str(rows.per_language)),
+        *("--limit", str(rows.per_language)),
     ]
     _call(command, scratch, variant.computes)
     events = []

@@ -14,7 +14,7 @@ class ExitCode:
     """Exit codes of every job, so that a scheduler can tell what happened."""
 
     OK = 0
-    ROWS_LOST = 1  # the books do not balance, or more dead letters than the error budget allows
+    ROWS_LOST = 1  # the books do not balance, or more dead letters or errors of the engine than allowed
     USER_ERROR = 2  # bad configuration, unreadable input, another run's folder
     FAILED = 3  # the job broke off; running it again resumes
     CAPPED = 4  # a cap was reached and the job stopped cleanly; running it again with a higher cap resumes

@@ -18,6 +18,9 @@ class CapSettings(Settings):
     """What one replica costs in an hour, in any currency."""
     cost: float | None = pydantic.Field(None, gt=0)
     """Hours x replicas x cost_per_hour; of an autoscaling pool the upper bound of replicas counts."""
+    engine_errors: float = pydantic.Field(0.1, ge=0, le=1)
+    """Share of the requests on which the engine may fail, looked at from the 256th of a start on; a run that is through with more
+    exits with 1. 1 is no cap."""
 
     @pydantic.field_validator("cost")
     @classmethod

@@ -17,6 +17,7 @@ logger = logging.getLogger("midb_ray")
 
 FILE = "spent.json"
 _BEAT = 1.0  # seconds between looks at the clock
+_JUDGED = 256  # requests of a start from which on the share of errors means something
 
 
 class Spent(NamedTuple):
@@ -37,6 +38,7 @@ class Account:
     def __init__(self, run: str, caps: CapSettings, replicas: int, figures: Figures, seconds: float) -> None:
         self._run, self._caps, self._replicas, self._figures, self._interval = run, caps, replicas, figures, seconds
         self._before, self._replica_before = _read(run)
+        self._errors_before = figures.engine_errors  # an engine that has been mended is not blamed for them
         self._began: float | None = None
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="caps", daemon=True)
@@ -93,6 +95,11 @@ class Account:
             return f"{spent.hours:.4g} hours of {caps.hours:g} (caps.hours)"
         if caps.cost is not None and spent.cost is not None and spent.cost >= caps.cost:
             return f"a cost of {spent.cost:.4g} of {caps.cost:g} (caps.cost)"
+        errors, requests = (
+            now - then for now, then in zip(self._figures.engine_errors, self._errors_before, strict=True)
+        )
+        if requests >= _JUDGED and errors > caps.engine_errors * requests:
+            return f"errors of the engine on {errors:,} of {requests:,} requests (caps.engine_errors {caps.engine_errors:g})"
         return None
 
     def _seconds(self) -> tuple[float, float]:

@@ -128,7 +128,8 @@ def _stream(
     build = functools.partial(engines.build, settings.engine)
     rows = int(plan.rows.sum())
     with progress.Progress(run.uri, "boost", rows, figures, settings.progress_seconds) as watch:
-        shards_done = pool.stream(run, len(done), done, work.sharing().prepare, build, work, settings.pool)
+        at_once = engines.rows_at_once(settings.engine)
+        shards_done = pool.stream(run, len(done), done, work.sharing().prepare, build, work, settings.pool, at_once)
         with account, contextlib.closing(shards_done):
             for _, shard_figures in shards_done:
                 watch.add(shard_figures)

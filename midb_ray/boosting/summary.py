@@ -66,7 +66,8 @@ def finish(
     if stopped is not None:
         caps.tell(run.uri, stopped)
         logger.warning(
-            "Stopped at a cap: %s; %s of %s rows are done. The same command with a higher cap goes on from here.",
+            "Stopped at a cap: %s; %s of %s rows are done. The same command with a higher cap, or with what failed mended, goes on "
+            "from here.",
             stopped,
             f"{figures.rows_in:,}",
             f"{rows:,}",
@@ -81,6 +82,15 @@ def finish(
             100 * share,
             100 * settings.max_dead_letters,
             storage.join(run.uri, commit.DEAD_LETTERS),
+        )
+        return ExitCode.ROWS_LOST
+    errors, requests = figures.engine_errors
+    if errors > settings.caps.engine_errors * requests:
+        logger.error(
+            "The engine failed on %s of %s requests, more than caps.engine_errors (%g) allows.",
+            f"{errors:,}",
+            f"{requests:,}",
+            settings.caps.engine_errors,
         )
         return ExitCode.ROWS_LOST
     return ExitCode.OK

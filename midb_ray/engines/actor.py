@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 
-from midb_ray.engines import bundles, duplicates, halt, loading
+from midb_ray.engines import bundles, duplicates, halt, loading, vital_signs
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.engines.meter import Meter
@@ -79,6 +79,7 @@ class EngineActor:
         self._engine: Engine | None = None
         self._at_engine: dict[int, tuple[attempts.Attempt, attempts.Range]] = {}  # by shard
         self._leaving = False
+        self._signs = vital_signs.VitalSigns(run.nonce, vital_signs.actor_id())
         self._broken: UserError | None = None
         try:
             self._engine = loading.load(build, pool, run.nonce)
@@ -157,6 +158,7 @@ class EngineActor:
             except EngineError as error:
                 await self._leave(flight.shard, error)
             del self._at_engine[flight.shard]
+            await asyncio.to_thread(self._signs.answers)
             completions[first:last] = answers
             known += len(here) - sum(here)
             tokens += sum(answer.tokens for answer, is_new in zip(answers, here, strict=True) if is_new)
@@ -199,8 +201,9 @@ class EngineActor:
         pairs, dead_letters, figures = self._work.finish(flight, answered.completions)
         sent = sum(request is not None for request in flight.requests)
         figures.engine_seconds, figures.duplicates = seconds, answered.duplicates
+        errors = sum(one is not None and one.finish == "error" for one in answered.completions)
         told = self._meter.take()
-        figures.engines = self._meter.figures(sent, answered.tokens, told)
+        figures.engines = self._meter.figures(sent, errors, answered.tokens, told)
         try:
             write = functools.partial(commit.commit, self._run.uri, flight.shard, self._run.digest)
             again = functools.partial(write, pairs, dead_letters, figures)

@@ -156,6 +156,11 @@ class RowForm(LogitsProcessor):
                 blocked[row] = self._form.blocked(place, scores.shape[1], scores.device)
         return scores.masked_fill(blocked, -math.inf)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """From now on the batch has these rows alone."""
+        self._places = [self._places[row] for row in rows]
+        self._allowances = [self._allowances[row] for row in rows]
+
     def _take(self, row: int, token: int) -> None:
         place = self._places[row]
         place = self._form.after(place, token) if place is not None else None

@@ -1,6 +1,7 @@
 """Load an engine: in turn with the others on its node, and within a time, or else with its own last words.
 
-An engine that raises, hangs or takes its process down again and again becomes a sentence that ends the job.
+An engine that raises, hangs or takes its process down again and again becomes a sentence that ends the job. Where others of its
+run work it is tried again, with ever longer pauses: one bad node must not end what a hundred good ones do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from midb_ray.engines import last_words
+from midb_ray.engines import last_words, vital_signs
 from midb_ray.engines.base import Engine
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
@@ -29,7 +30,7 @@ logger = logging.getLogger("midb_ray")
 
 GIVE_UP = 3  # deaths of one actor while it loads; one may be a lost node or a neighbour's memory
 _PAUSE = 0.2  # seconds between looks whether it is an engine's turn
-_AGAIN = 5.0  # seconds until an engine that could not be loaded is tried again, where others of its run could
+_AGAIN, _LONGEST = 5.0, 600.0  # seconds until an engine that could not be loaded is tried again, and at most
 _GRACE = 10.0  # seconds after start_timeout until a process in which nothing else moves is ended
 _EXIT_STATUS = 71  # EX_OSERR: Ray sees the actor die and starts another
 
@@ -38,17 +39,20 @@ def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
     """The engine, loaded. `run` is the run's nonce. Raises `UserError` if it does not come up.
 
     Once an engine of the run has come up, another's failure may be its node's or the moment's: the process is left then, so that
-    Ray tries again, up to `GIVE_UP` times.
+    Ray tries again, up to `GIVE_UP` times and then for as long as others bring shards at least every `start_timeout` seconds.
     """
-    came_up = f"up {run}"
+    actor = vital_signs.actor_id()
+    signs = vital_signs.VitalSigns(run, actor)
+    signs.begin()
+    _rest(signs, pool.start_timeout, _before(run, actor)["deaths"])
     with _turn(pool.loads_at_once):
         words = last_words.LastWords()
         try:
-            with _record(run, words):
+            with _record(run, words, signs.others_work(pool.start_timeout)):
                 try:
                     engine = _within(build, pool.start_timeout, words)
                 except UserError as error:
-                    if not _actor() or cluster.noted(came_up) is None:
+                    if not signs.somebody_came_up():
                         raise
                     logger.error("%s Others of this run came up, so it is tried again.", error)
                     words.close()
@@ -56,9 +60,21 @@ def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
                     os._exit(_EXIT_STATUS)
         finally:
             words.close()
-    if _actor():
-        cluster.note(came_up, platform.node())
+    signs.came_up()
     return engine
+
+
+def _rest(signs: vital_signs.VitalSigns, seconds: float, failures: int) -> None:
+    """Wait before the engine is tried again, the longer the oftener it has failed."""
+    if failures >= GIVE_UP and signs.others_work(seconds):
+        wait = min(_AGAIN * 2.0 ** (failures - GIVE_UP + 1), _LONGEST)
+        logger.warning(
+            "The engine has failed to come up %d times on node %s while others of this run work; the next try is in %.0f s.",
+            failures,
+            platform.node(),
+            wait,
+        )
+        time.sleep(wait)
 
 
 def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastWords) -> Engine:
@@ -72,7 +88,7 @@ def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastW
             outcome.append(error)
 
     thread = threading.Thread(target=work, name="engine", daemon=True)
-    if _actor():  # where an engine holds the interpreter, this thread does not come back to say so
+    if vital_signs.actor_id():  # where an engine holds the interpreter, this thread does not come back to say so
         faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=2)
     thread.start()
     thread.join(seconds)
@@ -96,17 +112,16 @@ def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastW
 
 
 @contextlib.contextmanager
-def _record(run: str, words: last_words.LastWords) -> Iterator[None]:
+def _record(run: str, words: last_words.LastWords, others_work: bool) -> Iterator[None]:
     """Remember in the cluster that this actor is loading, so that its next process knows of a death.
 
-    Raises `UserError` if it has died too often.
+    Raises `UserError` if it has died too often and no others work.
     """
-    actor = _actor()
-    key = f"load {run} {actor}"
-    before = json.loads((cluster.noted(key) if actor else None) or '{"deaths": 0, "path": ""}')
+    actor = vital_signs.actor_id()
+    key, before = _key(run, actor), _before(run, actor)
     if before["deaths"]:
         told = last_words.read(Path(before["path"]))
-        if before["deaths"] >= GIVE_UP:
+        if before["deaths"] >= GIVE_UP and not others_work:
             cluster.note(key, None)
             raise UserError(
                 f"The engine took its process down {before['deaths']} times while it was loading, the last time on node "
@@ -123,6 +138,18 @@ def _record(run: str, words: last_words.LastWords) -> Iterator[None]:
         words.forget()
         if actor:
             cluster.note(key, None)
+
+
+def _key(run: str, actor: str) -> str:
+    return f"load {run} {actor}"
+
+
+def _before(run: str, actor: str) -> dict[str, Any]:
+    """How often this actor's engine has failed to come up since it last did, and where the last words of the last one are."""
+    found: dict[str, Any] = json.loads(
+        (cluster.noted(_key(run, actor)) if actor else None) or '{"deaths": 0, "path": ""}'
+    )
+    return found
 
 
 @contextlib.contextmanager
@@ -151,10 +178,3 @@ def _locked(handle: int) -> bool:
 
 def _said(words: str) -> str:
     return f'; its last words: "{words}"' if words else ""
-
-
-def _actor() -> str:
-    """The id of the actor that this process is, the same over its restarts; empty elsewhere."""
-    import ray
-
-    return (ray.get_runtime_context().get_actor_id() or "") if ray.is_initialized() else ""

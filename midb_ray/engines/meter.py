@@ -57,9 +57,9 @@ class Meter:
             self._up += told.up
             self._busy += told.busy
 
-    def figures(self, rows: int, tokens: int, told: Told) -> dict[tuple[str, str], EngineFigures]:
+    def figures(self, rows: int, errors: int, tokens: int, told: Told) -> dict[tuple[str, str], EngineFigures]:
         """What a shard says of its engine."""
-        return {self.name: EngineFigures(1, rows, tokens, told.up, told.busy)}
+        return {self.name: EngineFigures(1, rows, tokens, told.up, told.busy, errors)}
 
     def count(self, rows: int, tokens: int, told: Told) -> None:
         """A shard is committed."""

@@ -26,7 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from midb_ray.engines import backpressure, bundles, halt
 from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
 from midb_ray.engines.answers import AnswerStore
-from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.pool_settings import ROWS_AT_ONCE, PoolSettings
 from midb_ray.errors import UserError
 from midb_ray.runs import memory, patience, storage
 from midb_ray.runs.figures import Figures
@@ -83,9 +83,10 @@ def stream(
     build: EngineBuilder,
     work: Work,
     pool: PoolSettings,
+    rows_at_once: int = ROWS_AT_ONCE,
 ) -> Generator[tuple[int, Figures], None, None]:
     """Run the shards that are not `done` through the pool; yields each with its figures once it is committed. Ends early, with
-    some of them undone, when a halt is called.
+    some of them undone, when a halt is called. `rows_at_once` is what an engine works on at the same time.
 
     Raises `UserError` for what a task or an actor could not do because of something the user can mend; it comes as a row, since
     an exception would arrive wrapped in pages of Ray Data's own advice.
@@ -97,8 +98,7 @@ def stream(
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one shard
     context.execution_options.preserve_order = False
-    together = pool.rows_together()
-    in_flight = pool.in_flight(max(_rows_per_shard(storage.join(run.uri, PLAN), shards), together))
+    in_flight, together = pool.flight(_rows_per_shard(storage.join(run.uri, PLAN), shards), rows_at_once)
     # An actor is given one bundle more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
     # more than one bundle in flight would ever grow.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 
 from midb_ray.config import Settings
 
-MOST_IN_FLIGHT = 64
-LEAST, MOST = 2, 16  # that auto takes: actors that take in many more are slow to start
+MOST_IN_FLIGHT, MOST_ROWS = 64, 1_000_000
+LEAST, MOST = 2, 32  # that auto takes: actors that take in many more are slow to start
+ROWS_AT_ONCE = 256  # of an engine that does not say so itself
 _TOGETHER, _SHARE = 64, 8  # rows of small shards that travel together, and of rows_in_flight at most one in so many
+
+
+class InFlight(NamedTuple):
+    """Bundles that are inside an actor at the same time, and how many rows of small shards travel as one of them."""
+
+    bundles: int
+    together: int
 
 
 class PoolSettings(Settings):
@@ -25,9 +33,9 @@ class PoolSettings(Settings):
     """CPUs that Ray reserves for each actor."""
     shards_in_flight: Literal["auto"] | int = "auto"
     """Shards inside an actor at the same time; a kill costs at most these. auto: as many as hold rows_in_flight rows, one
-    more while others are read and written, and from 2 to 16."""
-    rows_in_flight: int = pydantic.Field(512, ge=1)
-    """Rows that an actor should have at hand, for shards_in_flight auto: twice what its engine works on at once is right."""
+    more while others are read and written, and from 2 to 32."""
+    rows_in_flight: Literal["auto"] | int = "auto"
+    """Rows that an actor should have at hand, for shards_in_flight auto. auto: twice what its engine works on at once."""
     cpus_per_task: float = pydantic.Field(0.5, gt=0)
     """CPUs that Ray reserves for each task that reads and renders a shard."""
     loads_at_once: int = pydantic.Field(2, ge=1)
@@ -48,20 +56,20 @@ class PoolSettings(Settings):
             raise ValueError("expected one number of at least 1, or a lower and an upper bound")
         return value
 
-    @pydantic.field_validator("shards_in_flight", mode="before")
+    @pydantic.field_validator("shards_in_flight", "rows_in_flight", mode="before")
     @classmethod
-    def _auto_or_number(cls, value: Any) -> Any:
-        if value != "auto" and not (str(value).isdecimal() and 1 <= int(value) <= MOST_IN_FLIGHT):
-            raise ValueError(f"expected auto or a whole number from 1 to {MOST_IN_FLIGHT}, found {value!r}")
+    def _auto_or_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        most = MOST_IN_FLIGHT if info.field_name == "shards_in_flight" else MOST_ROWS
+        if value != "auto" and not (str(value).isdecimal() and 1 <= int(value) <= most):
+            raise ValueError(f"expected auto or a whole number from 1 to {most}, found {value!r}")
         return value
 
-    def rows_together(self) -> int:
-        """Rows of small shards that go through the pool as one; 1 (each shard by itself) where a number of shards is set."""
-        return 1 if self.shards_in_flight != "auto" else max(min(_TOGETHER, self.rows_in_flight // _SHARE), 1)
-
-    def in_flight(self, shard_rows: float) -> int:
-        """Shards, or bundles of small ones, inside an actor at the same time, for so many rows in each on average."""
+    def flight(self, shard_rows: float, at_once: int) -> InFlight:
+        """What is inside an actor at the same time, for shards of so many rows on average and an engine that works on so many rows
+        at once."""
         if self.shards_in_flight != "auto":
-            return self.shards_in_flight
-        enough = math.ceil(self.rows_in_flight / max(shard_rows, 1)) + 1
-        return min(max(enough, LEAST), MOST)
+            return InFlight(self.shards_in_flight, 1)
+        wanted = 2 * at_once if self.rows_in_flight == "auto" else self.rows_in_flight
+        together = max(min(_TOGETHER, wanted // _SHARE), 1)
+        enough = math.ceil(wanted / max(shard_rows, together)) + 1
+        return InFlight(min(max(enough, LEAST), MOST), together)

@@ -11,6 +11,7 @@ from typing import Any
 from midb_ray.engines import adapters, models
 from midb_ray.engines.base import Engine
 from midb_ray.engines.models import ModelFacts
+from midb_ray.engines.pool_settings import ROWS_AT_ONCE
 from midb_ray.engines.settings import EngineSettings
 
 
@@ -54,6 +55,11 @@ def identity(settings: EngineSettings) -> dict[str, Any]:
         if settings.vllm.adapter is not None:
             own["adapter"] = models.identity(settings.vllm.adapter)
     return {**own, "model": models.identity(settings.model, settings.revision)}
+
+
+def rows_at_once(settings: EngineSettings) -> int:
+    """Rows that an engine works on at the same time, as far as settings say it."""
+    return settings.vllm.rows if settings.kind == "vllm" else ROWS_AT_ONCE
 
 
 def build(settings: EngineSettings) -> Engine:

@@ -103,6 +103,15 @@ def noted(key: str) -> str | None:
     return None if found is None else found.decode()
 
 
+def all_noted(prefix: str) -> dict[str, str]:
+    """What `note` keeps under the keys that begin so."""
+    from ray.experimental import internal_kv
+
+    keys = [key.decode() for key in internal_kv._internal_kv_list(prefix, namespace=_NOTES)]
+    found = {key: noted(key) for key in keys}
+    return {key: text for key, text in found.items() if text is not None}
+
+
 def refuse_lost(output: str) -> None:
     """Raise `UserError` for an output inside the copy of the working folder that a submitted job runs in: Ray deletes it."""
     if storage.is_local(output) and _COPY in f"{storage.absolute(output)}/":

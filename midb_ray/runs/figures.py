@@ -12,13 +12,15 @@ Counts = Counter[str]
 
 @dataclass
 class EngineFigures:
-    """What one engine has done, and the seconds that it was up and that at least one shard was at it (`busy_seconds`)."""
+    """What one engine has done, on how many rows it failed (`errors`), and the seconds that it was up and that at least one shard
+    was at it (`busy_seconds`)."""
 
     shards: int = 0
     rows: int = 0
     tokens: int = 0
     up_seconds: float = 0.0
     busy_seconds: float = 0.0
+    errors: int = 0
 
     def add(self, other: EngineFigures) -> None:
         """Add another shard's."""
@@ -27,6 +29,7 @@ class EngineFigures:
         self.tokens += other.tokens
         self.up_seconds += other.up_seconds
         self.busy_seconds += other.busy_seconds
+        self.errors += other.errors
 
     @property
     def busy(self) -> float:
@@ -84,6 +87,12 @@ class Figures:
         """Tokens that engines have generated: those of an answer that stood for several requests once."""
         return sum(engine.tokens for engine in list(self.engines.values()))  # others add to it
 
+    @property
+    def engine_errors(self) -> tuple[int, int]:
+        """The rows on which engines failed, and those that they were given."""
+        engines = list(self.engines.values())
+        return sum(engine.errors for engine in engines), sum(engine.rows for engine in engines)
+
     def total(self, decision: str) -> int:
         """Pairs with this decision, over all languages."""
         return sum(counts[decision] for counts in self.decisions.values())
@@ -109,6 +118,7 @@ class Figures:
                     "actor": actor,
                     "shards": engine.shards,
                     "rows": engine.rows,
+                    "errors": engine.errors,
                     "tokens": engine.tokens,
                     "up_seconds": round(engine.up_seconds, 3),
                     "busy_seconds": round(engine.busy_seconds, 3),

@@ -55,6 +55,31 @@ def test_tokens_that_are_generated_reach_a_cap_and_call_a_halt(tmp_path: Path) -
     assert account(tmp_path, figures, tokens=2000).reached is None
 
 
+def test_an_engine_that_fails_on_much_of_what_it_is_given_is_halted_and_tried_anew_by_the_next_start(
+    tmp_path: Path,
+) -> None:
+    def given(rows: int, errors: int) -> Figures:
+        return Figures(engines={("node", "actor"): EngineFigures(rows=rows, errors=errors)})
+
+    figures = given(200, 200)
+    with account(tmp_path, figures) as watch:
+        watch.check()
+        assert watch.reached is None  # what an earlier start met is no fault of this one
+        figures.add(given(255, 255))
+        watch.check()
+        assert watch.reached is None  # too few to judge by
+        figures.add(given(1, 0))
+        watch.check()
+        assert watch.reached == "errors of the engine on 255 of 256 requests (caps.engine_errors 0.1)"
+    with account(tmp_path, figures, engine_errors=0.05) as watch:
+        figures.add(given(1000, 50))
+        watch.check()
+        assert watch.reached is None
+        figures.add(given(1, 1))
+        watch.check()
+        assert watch.reached is not None
+
+
 def test_hours_and_cost_are_summed_over_all_starts_and_replicas(tmp_path: Path, clock: Clock) -> None:
     figures = Figures()
     with account(tmp_path, figures, replicas=4, cost_per_hour=3) as watch:

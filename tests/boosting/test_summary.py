@@ -30,6 +30,7 @@ def test_engines_stand_by_node_and_actor_with_the_share_of_time_they_worked(tmp_
         "actor": "a",
         "shards": 2,
         "rows": 400,
+        "errors": 0,
         "tokens": 6000,
         "up_seconds": 50.0,
         "busy_seconds": 40.0,
@@ -37,3 +38,17 @@ def test_engines_stand_by_node_and_actor_with_the_share_of_time_they_worked(tmp_
         "busy": 0.8,
     }
     assert "100 of the prompts repeated another one and were not generated again." in told
+
+
+def test_a_run_whose_engine_failed_on_more_than_it_may_ends_with_1(tmp_path: Path, listen) -> None:
+    told = listen(summary)
+    figures = Figures(rows_in=20)
+    for _ in range(20):
+        figures.count("de", "kept_original", ("engine_error",))
+    figures.engines[("10.0.0.2", "b")] = EngineFigures(1, 20, 0, 4.0, 1.0, errors=3)
+    run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    for share, code in ((0.1, 1), (0.15, 0), (1.0, 0)):
+        settings = BoostSettings(input=("a",), output="b", engine={"kind": "echo"}, caps={"engine_errors": share})
+        account = caps.Account(run.uri, settings.caps, 1, figures, 60)
+        assert summary.finish(run, settings, 1, 20, figures, account) == code
+    assert "The engine failed on 3 of 20 requests, more than caps.engine_errors (0.1) allows." in told

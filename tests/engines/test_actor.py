@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from midb_ray.engines import actor, bundles
-from midb_ray.engines.base import Completion, Request
+from midb_ray.engines.base import Completion, EngineError, Request
 from midb_ray.engines.flight import pack, unpack
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
@@ -30,9 +30,10 @@ REQUESTS = [Request(f"prompt {n}", None, 9) for n in range(20)]
 class Picky:
     """An engine that raises whenever a poisonous prompt is among its rows, and notes what it was given."""
 
+    isolated = False
+
     def __init__(self, *poison: str) -> None:
         self.poison = poison
-        self.isolated = False
         self.calls: list[int] = []
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -139,6 +140,40 @@ def test_after_deaths_the_shard_runs_in_parts_and_the_record_goes_with_the_commi
     figures, _ = run(tmp_path, engine, run_folder=opened)
     assert figures.decisions["de"] == {"stop": 19, "error": 1}
     assert max(engine.calls) == 2
+    assert not attempts.Attempt(opened.uri, 3).suspect
+
+
+def test_an_isolated_engine_leaves_a_record_only_where_it_died_itself(tmp_path, monkeypatch) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    left: list[int] = []
+
+    class Gone(BaseException):
+        """Stands for the end of the process."""
+
+    def leave(status: int) -> None:
+        left.append(status)
+        raise Gone
+
+    class Apart(Picky):
+        isolated = True
+
+        async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+            assert not attempts.Attempt(opened.uri, 3).suspect  # a kill from outside would make it one
+            if len(left) < deaths:
+                raise EngineError("the core is dead")
+            return await super().generate(requests)
+
+    deaths = 1
+    monkeypatch.setattr(actor.os, "_exit", leave)
+    with pytest.raises(Gone):
+        run(tmp_path, Apart(), run_folder=opened)
+    assert left == [70]
+    assert attempts.Attempt(opened.uri, 3).deaths == [(0, 20)]
+    engine = Picky()
+    engine.isolated = True
+    figures, _ = run(tmp_path, engine, run_folder=opened)
+    assert engine.calls == [2] * 10  # alone, in parts
+    assert figures.decisions["de"] == {"stop": 20}
     assert not attempts.Attempt(opened.uri, 3).suspect
 
 

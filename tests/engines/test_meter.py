@@ -68,4 +68,4 @@ def test_a_failing_shard_has_left_the_engine(clock: Clock) -> None:
 
 def test_figures_are_by_node_and_actor(clock: Clock) -> None:
     measured = Meter()
-    assert measured.figures(8, 120, Told(4, 3)) == {measured.name: EngineFigures(1, 8, 120, 4, 3)}
+    assert measured.figures(8, 2, 120, Told(4, 3)) == {measured.name: EngineFigures(1, 8, 120, 4, 3, 2)}

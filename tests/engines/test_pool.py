@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from midb_ray.engines import backpressure, bundles, pool
+from midb_ray.engines import backpressure, bundles, loading, pool
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import pack
 from midb_ray.engines.pool_settings import PoolSettings
@@ -265,6 +265,53 @@ def test_an_engine_that_cannot_be_loaded_again_at_once_is_tried_again(tmp_path: 
     figures = Parts(tmp_path, 6).stream(PoolSettings(), build)
     assert sum(one.rows_out for one in figures) == 6 * ROWS
     assert (tmp_path / "refused").exists()
+
+
+@pytest.mark.slow
+def test_an_engine_that_dies_of_everything_ends_the_run(tmp_path: Path) -> None:
+    class Dying:
+        isolated = False
+
+        async def generate(self, requests):
+            os._exit(1)
+
+        def close(self): ...
+
+    with pytest.raises(UserError, match="died 10 times in a row without answering a single request"):
+        Parts(tmp_path, 4).stream(PoolSettings(), Dying)
+
+
+@pytest.mark.slow
+def test_an_engine_that_never_comes_up_does_not_end_what_another_one_does(tmp_path: Path) -> None:
+    class Slow:
+        isolated = False
+
+        async def generate(self, requests):
+            (tmp_path / "begun").touch()
+            while len(parts.names("failed")) <= loading.GIVE_UP:
+                await asyncio.sleep(0.2)
+            return [Completion(f"answer to {request.text}", "stop", 3) for request in requests]
+
+        def close(self): ...
+
+    def build():
+        import ray
+
+        actor = ray.get_runtime_context().get_actor_id()
+        with contextlib.suppress(FileExistsError):
+            (tmp_path / "good").symlink_to(actor)
+        if str((tmp_path / "good").readlink()) == actor:
+            return Slow()
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.1)
+        (tmp_path / "failed" / str(time.monotonic())).touch()
+        raise RuntimeError("this GPU is broken")
+
+    parts = Parts(tmp_path, 12)
+    (tmp_path / "failed").mkdir()
+    figures = parts.stream(PoolSettings(replicas=(2,)), build)
+    assert sum(one.rows_out for one in figures) == 12 * ROWS
+    assert len(parts.names("failed")) > loading.GIVE_UP
 
 
 def test_input_that_cannot_be_read_for_a_moment_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,13 @@ from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
 
 
-def test_shards_in_flight_follow_the_size_of_shards_unless_a_number_is_set() -> None:
-    assert [PoolSettings().in_flight(rows) for rows in (1, 8, 64, 256, 1000)] == [16, 16, 9, 3, 2]
-    assert PoolSettings(rows_in_flight=2048).in_flight(256) == 9
-    assert PoolSettings(shards_in_flight=5).in_flight(1) == 5
-
-
-def test_small_shards_travel_together_unless_their_number_is_set_or_few_rows_are_to_be_at_hand() -> None:
-    assert [PoolSettings(rows_in_flight=rows).rows_together() for rows in (512, 4096, 100, 3)] == [64, 64, 12, 1]
-    assert PoolSettings(shards_in_flight=5).rows_together() == 1
+def test_shards_in_flight_follow_their_size_and_the_engine_unless_a_number_is_set() -> None:
+    """Small shards travel in bundles, of which as many are inside as hold twice what the engine works on at once."""
+    found = [PoolSettings().flight(rows, 256) for rows in (1, 8, 64, 256, 1000)]
+    assert found == [(9, 64), (9, 64), (9, 64), (3, 64), (2, 64)]
+    assert [PoolSettings().flight(256, rows) for rows in (16, 1024, 100_000)] == [(2, 4), (9, 64), (32, 64)]
+    assert [PoolSettings(rows_in_flight=rows).flight(8, 256) for rows in (4096, 100, 3)] == [(32, 64), (10, 12), (2, 1)]
+    assert PoolSettings(shards_in_flight=5).flight(1, 256) == (5, 1)
 
 
 @pytest.mark.parametrize("value", ["0", "65", "-1", "2.5", "all", "true"])
@@ -33,4 +31,6 @@ def test_a_number_of_shards_that_cannot_be_is_one_sentence(value: str) -> None:
 def test_help_names_both_forms_of_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         config.load(BoostSettings, "midb-ray boost", ["--help"])
-    assert "--pool.shards-in-flight auto|INT" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "--pool.shards-in-flight auto|INT" in told
+    assert "--pool.rows-in-flight auto|INT" in told

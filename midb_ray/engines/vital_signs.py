@@ -1,0 +1,77 @@
+"""What the engines of a run know of each other and of their own earlier processes: who came up, who works, who only dies.
+
+Kept in the cluster's own store, a word for each actor, since an actor's process cannot remember what it was before.
+"""
+
+from __future__ import annotations
+
+import time
+
+from midb_ray.errors import UserError
+from midb_ray.runs import cluster
+
+GIVE_UP = 10  # deaths in a row of an engine that comes up but answers nothing; a poisonous row alone costs four or five
+_BEAT = 60.0  # seconds between words that an engine works
+
+
+class VitalSigns:
+    """Those of one actor's engine in a run. Without an actor (in a test, or without Ray) nothing is said and nothing known."""
+
+    def __init__(self, run: str, actor: str) -> None:
+        """`run` is the run's nonce, `actor` an id that stays the same over restarts; empty outside an actor."""
+        self._run, self._actor = run, actor
+        self._told = float("-inf")
+
+    def begin(self) -> None:
+        """Before the engine loads. Raises `UserError` if it has died again and again without an answer to anything."""
+        deaths = self._deaths()
+        if deaths >= GIVE_UP:
+            cluster.note(self._unanswered, None)
+            raise UserError(
+                f"The engine died {deaths} times in a row without answering a single request after it had come up; see the log for "
+                "what it said, and try another model, other engine settings or a node with more memory."
+            )
+
+    def came_up(self) -> None:
+        """The engine is loaded. Until it answers something, its end counts as a death."""
+        if self._actor:
+            cluster.note(f"up {self._run}", "")
+            self._tell()
+            cluster.note(self._unanswered, str(self._deaths() + 1))
+
+    def somebody_came_up(self) -> bool:
+        """Whether an engine of the run ever came up, this one or another."""
+        return bool(self._actor) and cluster.noted(f"up {self._run}") is not None
+
+    def answers(self) -> None:
+        """The engine has answered something. Costs a word to the cluster now and then."""
+        now = time.monotonic()
+        if self._actor and now - self._told >= _BEAT:
+            self._told = now
+            cluster.note(self._unanswered, None)
+            self._tell()
+
+    def others_work(self, seconds: float) -> bool:
+        """Whether another engine of the run has come up or answered something within so many seconds."""
+        if not self._actor:
+            return False
+        found = cluster.all_noted(f"works {self._run} ")
+        found.pop(f"works {self._run} {self._actor}", None)
+        return any(time.time() - float(when) < max(seconds, 2 * _BEAT) for when in found.values())
+
+    def _tell(self) -> None:
+        cluster.note(f"works {self._run} {self._actor}", str(time.time()))
+
+    def _deaths(self) -> int:
+        return int((cluster.noted(self._unanswered) if self._actor else None) or 0)
+
+    @property
+    def _unanswered(self) -> str:
+        return f"unanswered {self._run} {self._actor}"
+
+
+def actor_id() -> str:
+    """The id of the actor that this process is, the same over its restarts; empty elsewhere."""
+    import ray
+
+    return (ray.get_runtime_context().get_actor_id() or "") if ray.is_initialized() else ""
