@@ -92,7 +92,7 @@ def stream(
     an exception would arrive wrapped in pages of Ray Data's own advice.
     """
     silence()
-    context = ray.data.DataContext.get_current()
+    context = ray.data.DataContext.get_current().copy()  # the driver's own may be a notebook's
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
@@ -103,31 +103,32 @@ def stream(
     # more than one bundle in flight would ever grow.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     backpressure.bound(context, pool.replicas[-1], in_flight + 1)
-    dataset = ray.data.read_datasource(
-        PlanSource(run.uri, shards, done, together),
-        override_num_blocks=min(math.ceil(shards / _SHARDS_PER_TASK), _SOURCE_TASKS),
-        num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
-    )
-    dataset = dataset.map_batches(
-        functools.partial(_prepared, run.uri, prepare, pool.storage_patience),
-        batch_size=1,
-        batch_format="pyarrow",
-        num_cpus=pool.cpus_per_task,
-    )
-    dataset = dataset.map_batches(
-        EngineActor,
-        fn_constructor_args=(run, build, work, pool, _store(pool)),
-        batch_size=1,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(
-            min_size=pool.replicas[0],
-            max_size=pool.replicas[-1],
-            max_tasks_in_flight_per_actor=in_flight + 1,
-            max_concurrent_calls_per_actor=in_flight,
-        ),
-        num_cpus=pool.cpus_per_replica,
-        num_gpus=pool.gpus_per_replica or None,
-    )
+    with ray.data.DataContext.current(context):
+        dataset = ray.data.read_datasource(
+            PlanSource(run.uri, shards, done, together),
+            override_num_blocks=min(math.ceil(shards / _SHARDS_PER_TASK), _SOURCE_TASKS),
+            num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
+        )
+        dataset = dataset.map_batches(
+            functools.partial(_prepared, run.uri, prepare, pool.storage_patience),
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=pool.cpus_per_task,
+        )
+        dataset = dataset.map_batches(
+            EngineActor,
+            fn_constructor_args=(run, build, work, pool, _store(pool)),
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(
+                min_size=pool.replicas[0],
+                max_size=pool.replicas[-1],
+                max_tasks_in_flight_per_actor=in_flight + 1,
+                max_concurrent_calls_per_actor=in_flight,
+            ),
+            num_cpus=pool.cpus_per_replica,
+            num_gpus=pool.gpus_per_replica or None,
+        )
     try:
         for row in dataset.iter_rows():
             for report in bundles.reports(row):

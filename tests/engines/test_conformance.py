@@ -71,7 +71,15 @@ def engine(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
     settings = {"model": str(folder), "device": "cpu", "dtype": "float32", **ENGINES[request.param]}
     made = registry.build(EngineSettings.model_validate(settings))
     yield made
-    made.close()
+
+    async def closed_meanwhile() -> None:
+        waiting = asyncio.ensure_future(made.generate([Request(None, [5, 6, 7 + number], 240) for number in range(64)]))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(made.close)
+        await waiting
+
+    with pytest.raises(EngineError):
+        run(closed_meanwhile())
     with pytest.raises(EngineError):
         run(made.generate(REQUESTS[:1]))
 

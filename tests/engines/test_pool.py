@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -31,6 +32,17 @@ from midb_ray.runs.figures import Figures
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 ROWS = 8
+
+
+def _own_settings() -> tuple[Any, ...]:
+    """What a stream sets for itself in Ray Data's context."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    return (
+        *(context.target_max_block_size, context.enable_progress_bars, context.memory_usage_poll_interval_s),
+        *(context.execution_options.preserve_order, context.autoscaling_config.actor_pool_util_upscaling_threshold),
+    )
 
 
 class Parts:
@@ -91,7 +103,9 @@ class Parts:
                 return flight.pairs, flight.dead_letters, figures
 
         done = np.zeros(self.count, dtype=bool)
+        before = _own_settings()
         found = list(pool.stream(self.run, self.count, done, prepare, build or Noting, Keep(), settings))
+        assert _own_settings() == before  # a notebook's pipelines go on as they were
         assert sorted(shard for shard, _ in found) == list(range(self.count))
         return [figures for _, figures in found]
 
