@@ -28,7 +28,9 @@ def finish(
     if complete:  # an actor that died between a commit and its tidying leaves a record that means nothing any more
         storage.delete_folder(storage.join(run.uri, attempts.FOLDER))
     share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
-    within = share <= settings.max_dead_letters
+    errors, requests = figures.engine_errors
+    failing = errors > settings.caps.engine_errors * requests
+    within = share <= settings.max_dead_letters and not failing
     stopped = None if complete else account.reached
     spent = {key: value if value is None else round(value, 6) for key, value in account.spent._asdict().items()}
     folder.write_json(
@@ -76,7 +78,7 @@ def finish(
     if not complete:
         logger.error("The books do not balance: %s rows were planned, %s are accounted for.", rows, figures.rows_in)
         return ExitCode.ROWS_LOST
-    if not within:
+    if share > settings.max_dead_letters:
         logger.error(
             "%.2f %% of the rows are dead letters, more than max_dead_letters (%.2f %%); see %s.",
             100 * share,
@@ -84,8 +86,7 @@ def finish(
             storage.join(run.uri, commit.DEAD_LETTERS),
         )
         return ExitCode.ROWS_LOST
-    errors, requests = figures.engine_errors
-    if errors > settings.caps.engine_errors * requests:
+    if failing:
         logger.error(
             "The engine failed on %s of %s requests, more than caps.engine_errors (%g) allows.",
             f"{errors:,}",

@@ -15,6 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
@@ -33,6 +34,8 @@ logger = logging.getLogger("midb_ray")
 
 T = TypeVar("T")
 ENGINE_CRASH = "engine_crash"
+_GRACE = 2.0  # seconds between the death of an engine and its being written down
+_THREADS = 64  # of an actor's own: many small shards wait for storage at the same time
 _EXIT_STATUS = 70  # EX_SOFTWARE: Ray sees the actor die and starts another
 
 
@@ -78,8 +81,8 @@ class EngineActor:
         self._shared = None if store is None else duplicates.SharedAnswers(store)
         self._engine: Engine | None = None
         self._at_engine: dict[int, tuple[attempts.Attempt, attempts.Range]] = {}  # by shard
-        self._leaving = False
-        self._signs = vital_signs.VitalSigns(run.nonce, vital_signs.actor_id())
+        self._leaving = self._has_threads = False
+        self._signs = vital_signs.VitalSigns(run.nonce)
         self._broken: UserError | None = None
         try:
             self._engine = loading.load(build, pool, run.nonce)
@@ -97,6 +100,9 @@ class EngineActor:
     async def __call__(self, bundle: pa.Table) -> pa.Table:
         """Take the shards of a bundle through; returns one of their reports: figures, or the `error` that the user has to mend
         (output that is not shared storage or cannot be written, a model that cannot be loaded, an earlier stage's refusal)."""
+        if not self._has_threads:
+            self._has_threads = True
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "engine-actor"))
         parcels = bundles.unfold(bundle)
         if "error" in parcels.column_names:
             return bundle
@@ -157,7 +163,8 @@ class EngineActor:
                 answers, here = await self._answer(distinct.requests[first:last], attempt.suspect)
             except EngineError as error:
                 await self._leave(flight.shard, error)
-            del self._at_engine[flight.shard]
+            finally:
+                del self._at_engine[flight.shard]
             await asyncio.to_thread(self._signs.answers)
             completions[first:last] = answers
             known += len(here) - sum(here)
@@ -170,9 +177,10 @@ class EngineActor:
             self._leaving = True
             logger.error("Shard %d: the engine is lost (%s); this process leaves.", shard, error)
             if self._isolated:
-                for other, (attempt, rows) in list(self._at_engine.items()):
-                    with contextlib.suppress(OSError):  # the rows will kill again, and be written down then
-                        await self._storage("noting", other, attempt.died, rows)
+                await asyncio.sleep(_GRACE)  # where the whole node is being shut down, this process does not come back
+                dying = (self._storage("noting", n, one.died, part) for n, (one, part) in self._at_engine.items())
+                with contextlib.suppress(Exception):  # what is not written down now will be when the rows kill again
+                    await asyncio.wait_for(asyncio.gather(*dying), max(self._patience, _GRACE))
             os._exit(_EXIT_STATUS)
         await asyncio.Event().wait()  # another shard is at it
         raise AssertionError

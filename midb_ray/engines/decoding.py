@@ -67,19 +67,22 @@ def decode(
         )
         if abandoned():
             break
+        if cache is not None and cache.get_seq_length() != ids.shape[1] - 1:
+            cache = None  # the model went on without it, as Phi-3 does beyond 4,096 tokens
         left = []
         for place, new in enumerate(ids[:, width:].tolist()):
             row = rows[place]
             answers[row] = ended(new, limits[row], end)
             if answers[row][1] == "length" and len(new) < limits[row]:
                 left.append(place)
-        if cache is None or not left:
+        if not left:
             break
         rows = [rows[place] for place in left]
         kept = torch.tensor(left, device=ids.device)
         ids = ids[kept]
         mask = torch.nn.functional.pad(mask[kept], (0, ids.shape[1] - mask.shape[1]), value=1)
-        cache.batch_select_indices(kept)
+        if cache is not None:
+            cache.batch_select_indices(kept)
         for processor in processors:
             processor.keep(left)
     return answers

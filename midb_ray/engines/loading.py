@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -39,16 +40,16 @@ def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
     """The engine, loaded. `run` is the run's nonce. Raises `UserError` if it does not come up.
 
     Once an engine of the run has come up, another's failure may be its node's or the moment's: the process is left then, so that
-    Ray tries again, up to `GIVE_UP` times and then for as long as others bring shards at least every `start_timeout` seconds.
+    Ray tries again, up to `GIVE_UP` times and then for as long as others come up or answer within `start_timeout` seconds.
     """
-    actor = vital_signs.actor_id()
-    signs = vital_signs.VitalSigns(run, actor)
+    signs = vital_signs.VitalSigns(run)
     signs.begin()
-    _rest(signs, pool.start_timeout, _before(run, actor)["deaths"])
+    others_work = functools.partial(signs.others_work, pool.start_timeout)
+    _rest(_before(run, vital_signs.actor_id())["deaths"], others_work)
     with _turn(pool.loads_at_once):
         words = last_words.LastWords()
         try:
-            with _record(run, words, signs.others_work(pool.start_timeout)):
+            with _record(run, words, others_work):
                 try:
                     engine = _within(build, pool.start_timeout, words)
                 except UserError as error:
@@ -64,10 +65,10 @@ def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
     return engine
 
 
-def _rest(signs: vital_signs.VitalSigns, seconds: float, failures: int) -> None:
+def _rest(failures: int, others_work: Callable[[], bool]) -> None:
     """Wait before the engine is tried again, the longer the oftener it has failed."""
-    if failures >= GIVE_UP and signs.others_work(seconds):
-        wait = min(_AGAIN * 2.0 ** (failures - GIVE_UP + 1), _LONGEST)
+    if failures >= GIVE_UP and others_work():
+        wait = min(_AGAIN * 2.0 ** min(failures - GIVE_UP + 1, 10), _LONGEST)
         logger.warning(
             "The engine has failed to come up %d times on node %s while others of this run work; the next try is in %.0f s.",
             failures,
@@ -112,7 +113,7 @@ def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastW
 
 
 @contextlib.contextmanager
-def _record(run: str, words: last_words.LastWords, others_work: bool) -> Iterator[None]:
+def _record(run: str, words: last_words.LastWords, others_work: Callable[[], bool]) -> Iterator[None]:
     """Remember in the cluster that this actor is loading, so that its next process knows of a death.
 
     Raises `UserError` if it has died too often and no others work.
@@ -121,11 +122,12 @@ def _record(run: str, words: last_words.LastWords, others_work: bool) -> Iterato
     key, before = _key(run, actor), _before(run, actor)
     if before["deaths"]:
         told = last_words.read(Path(before["path"]))
-        if before["deaths"] >= GIVE_UP and not others_work:
+        if before["deaths"] >= GIVE_UP and not others_work():
             cluster.note(key, None)
             raise UserError(
                 f"The engine took its process down {before['deaths']} times while it was loading, the last time on node "
-                f"{before['node']}{_said(told)}; look there for a lack of memory, or try another model or engine."
+                f"{before['node']}{_said(told)}; look there for a lack of memory, or try another model or engine. What is done is "
+                "kept, and the same command goes on."
             )
         logger.warning("The engine's process died while it was loading%s; trying again.", _said(told))
         Path(before["path"]).unlink(missing_ok=True)

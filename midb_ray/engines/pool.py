@@ -36,7 +36,7 @@ from midb_ray.runs.stream import end, silence
 
 _SOURCE_TASKS, _SHARDS_PER_TASK = 4, 1000  # each task is a process that has to start
 _LOOKED_AT = 4096  # shards from which the usual number of rows is taken
-_QUESTIONS = 10_000  # that wait at the answers of a run at the same time: one for each shard in flight
+_QUESTIONS = 100_000  # that wait at the answers of a run at the same time: one for each shard in flight
 
 
 class PlanSource(Datasource):
@@ -96,7 +96,7 @@ def stream(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
-    context.target_max_block_size = 1  # a block is one row, so a task is one shard
+    context.target_max_block_size = 1  # a block is one row, so a task is one bundle
     context.execution_options.preserve_order = False
     in_flight, together = pool.flight(_rows_per_shard(storage.join(run.uri, PLAN), shards), rows_at_once)
     # An actor is given one bundle more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with

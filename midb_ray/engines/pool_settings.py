@@ -70,6 +70,7 @@ class PoolSettings(Settings):
         if self.shards_in_flight != "auto":
             return InFlight(self.shards_in_flight, 1)
         wanted = 2 * at_once if self.rows_in_flight == "auto" else self.rows_in_flight
-        together = max(min(_TOGETHER, wanted // _SHARE), 1)
-        enough = math.ceil(wanted / max(shard_rows, together)) + 1
+        together = max(min(_TOGETHER, wanted // _SHARE), wanted // (MOST - 1), 1)
+        held = max(together // max(shard_rows, 1), 1) * max(shard_rows, 1)
+        enough = math.ceil(wanted / held) + 1
         return InFlight(min(max(enough, LEAST), MOST), together)

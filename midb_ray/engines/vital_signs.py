@@ -1,35 +1,43 @@
 """What the engines of a run know of each other and of their own earlier processes: who came up, who works, who only dies.
 
-Kept in the cluster's own store, a word for each actor, since an actor's process cannot remember what it was before.
+Kept in the cluster's own store, a word for each actor, since an actor's process cannot remember what it was before. The words are
+those of one start of a run: what an earlier one knew need not be true any more.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 
 from midb_ray.errors import UserError
 from midb_ray.runs import cluster
 
-GIVE_UP = 10  # deaths in a row of an engine that comes up but answers nothing; a poisonous row alone costs four or five
+logger = logging.getLogger("midb_ray")
+
+GIVE_UP = 10  # deaths in a row of an engine that comes up but answers nothing
+_MORE = 4  # times as many once an engine of the run has answered: poisonous rows may stand together, and cost two deaths each
 _BEAT = 60.0  # seconds between words that an engine works
 
 
 class VitalSigns:
     """Those of one actor's engine in a run. Without an actor (in a test, or without Ray) nothing is said and nothing known."""
 
-    def __init__(self, run: str, actor: str) -> None:
-        """`run` is the run's nonce, `actor` an id that stays the same over restarts; empty outside an actor."""
-        self._run, self._actor = run, actor
+    def __init__(self, run: str) -> None:
+        """`run` is the run's nonce."""
+        self._actor, start = _actor_and_start()
+        self._run = f"{run} {start}"
         self._told = float("-inf")
 
     def begin(self) -> None:
         """Before the engine loads. Raises `UserError` if it has died again and again without an answer to anything."""
         deaths = self._deaths()
-        if deaths >= GIVE_UP:
+        most = GIVE_UP if not self._actor or cluster.noted(f"answered {self._run}") is None else _MORE * GIVE_UP
+        if deaths >= most:
             cluster.note(self._unanswered, None)
             raise UserError(
                 f"The engine died {deaths} times in a row without answering a single request after it had come up; see the log for "
-                "what it said, and try another model, other engine settings or a node with more memory."
+                "what it said, and try another model, other engine settings or a node with more memory. What is done is kept, and "
+                "the same command goes on."
             )
 
     def came_up(self) -> None:
@@ -44,12 +52,18 @@ class VitalSigns:
         return bool(self._actor) and cluster.noted(f"up {self._run}") is not None
 
     def answers(self) -> None:
-        """The engine has answered something. Costs a word to the cluster now and then."""
+        """The engine has answered something. Costs a word to the cluster now and then; one that is lost does no harm."""
         now = time.monotonic()
-        if self._actor and now - self._told >= _BEAT:
-            self._told = now
+        if not self._actor or now - self._told < _BEAT:
+            return
+        before, self._told = self._told, now
+        try:
             cluster.note(self._unanswered, None)
+            cluster.note(f"answered {self._run}", "")
             self._tell()
+        except Exception as error:  # whatever Ray raises while its head is away
+            logger.warning("The cluster does not take the word that an engine works: %s", error)
+            self._told = before
 
     def others_work(self, seconds: float) -> bool:
         """Whether another engine of the run has come up or answered something within so many seconds."""
@@ -72,6 +86,13 @@ class VitalSigns:
 
 def actor_id() -> str:
     """The id of the actor that this process is, the same over its restarts; empty elsewhere."""
+    return _actor_and_start()[0]
+
+
+def _actor_and_start() -> tuple[str, str]:
     import ray
 
-    return (ray.get_runtime_context().get_actor_id() or "") if ray.is_initialized() else ""
+    if not ray.is_initialized():
+        return "", ""
+    context = ray.get_runtime_context()
+    return context.get_actor_id() or "", context.get_job_id()

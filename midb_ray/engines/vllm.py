@@ -6,6 +6,7 @@ Of the model's own generation settings only the end tokens are used: how to gene
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import itertools
 import math
 import os
@@ -116,6 +117,7 @@ class VllmEngine:
         self._numbers = itertools.count()
         self._guard, self._closed = guard, False
         self._loop = asyncio.new_event_loop()
+        self._closing: asyncio.Future[Any] = self._loop.create_future()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm-engine", daemon=True)
         self._thread.start()
 
@@ -137,21 +139,33 @@ class VllmEngine:
         self._closed = True
         self._core.shutdown()
         self._guard.close()
-        asyncio.run_coroutine_threadsafe(_give_up_the_rest(), self._loop).result()
+        if threading.current_thread() is not self._thread:
+            concurrent.futures.wait([asyncio.run_coroutine_threadsafe(self._give_up(), self._loop)], 2 * _PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     async def _on_loop(self, work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:
         if self._closed:
             raise EngineError("The engine was closed.")
-        asked = asyncio.run_coroutine_threadsafe(_each(work, rows), self._loop)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._until_closed(work, rows), self._loop))
+
+    async def _until_closed(self, work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:
+        answers: asyncio.Future[Any] = asyncio.ensure_future(_each(work, rows))
         try:
-            return await asyncio.wrap_future(asked)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if caller is None or caller.cancelling():
-                raise
-            raise EngineError("The engine was closed.") from None  # nobody else cancels what is asked
+            await asyncio.wait({answers, self._closing}, return_when=asyncio.FIRST_COMPLETED)
+            if not answers.done():
+                raise EngineError("The engine was closed.")
+            return list(answers.result())
+        finally:
+            answers.cancel()
+
+    async def _give_up(self) -> None:
+        """Tell all callers that they wait in vain, and wait until they know. What a dead core holds up is left to itself."""
+        self._closing.set_result(None)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        if rest:
+            await asyncio.wait(rest, timeout=_PATIENCE)
 
     async def _complete(self, request: Request) -> Completion:
         if refusal := self._bounds.refusal(request.ids, request.limit):
@@ -202,15 +216,6 @@ class VllmEngine:
         if output is None:
             raise EngineError("The engine ended a request without an answer.")
         return output
-
-
-async def _give_up_the_rest() -> None:
-    """Cancel all else on this loop. What a dead core keeps waiting is left to itself."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    if rest:
-        await asyncio.wait(rest, timeout=_PATIENCE)
 
 
 class _RowError(Exception):

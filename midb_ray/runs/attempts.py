@@ -37,9 +37,8 @@ class Attempt:
         self._write(rows)
 
     def died(self, rows: Range) -> None:
-        """Write down that the engine died with these rows, for those who outlive it."""
-        self.deaths = [*self.deaths, rows]
-        self._write(None)
+        """Write down that the engine died with these rows, for those who outlive it. May be tried again where it raises."""
+        self._write(None, [*self.deaths, rows])
 
     def survived(self) -> None:
         """The rows of `begin` are through; what fails from now on is not the engine's doing."""
@@ -53,9 +52,10 @@ class Attempt:
         if self.deaths:
             storage.delete(self._uri)
 
-    def _write(self, running: Range | None) -> None:
+    def _write(self, running: Range | None, deaths: list[Range] | None = None) -> None:
         """Processes die more often than power fails: for that, a wait for the disk with every shard would be too much."""
-        storage.write_bytes(self._uri, json.dumps({"deaths": self.deaths, "running": running}).encode(), lasting=False)
+        record = {"deaths": self.deaths if deaths is None else deaths, "running": running}
+        storage.write_bytes(self._uri, json.dumps(record).encode(), lasting=False)
 
     def parts(self, rows: int) -> list[Range]:
         """The ranges to run one after the other; rows that are given up are in none of them."""

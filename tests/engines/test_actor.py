@@ -165,10 +165,16 @@ def test_an_isolated_engine_leaves_a_record_only_where_it_died_itself(tmp_path, 
 
     deaths = 1
     monkeypatch.setattr(actor.os, "_exit", leave)
+    monkeypatch.setattr(actor, "_GRACE", 0.1)
+
+    async def together() -> None:
+        dying = actor.EngineActor(opened, Apart, Keep(), PoolSettings(storage_patience=0))
+        await dying(bundles.fold(*(pack(shard, PAIRS, [], REQUESTS) for shard in (3, 4))))
+
     with pytest.raises(Gone):
-        run(tmp_path, Apart(), run_folder=opened)
+        asyncio.run(together())
     assert left == [70]
-    assert attempts.Attempt(opened.uri, 3).deaths == [(0, 20)]
+    assert [attempts.Attempt(opened.uri, shard).deaths for shard in (3, 4)] == [[(0, 20)], [(0, 20)]]
     engine = Picky()
     engine.isolated = True
     figures, _ = run(tmp_path, engine, run_folder=opened)

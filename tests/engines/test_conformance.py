@@ -73,7 +73,10 @@ def engine(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
     yield made
 
     async def closed_meanwhile() -> None:
-        waiting = asyncio.ensure_future(made.generate([Request(None, [5, 6, 7 + number], 240) for number in range(64)]))
+        many = [
+            Request(None, [5, 6, 7 + number % 90], 240) for number in range(512)
+        ]  # more than can be through by then
+        waiting = asyncio.ensure_future(made.generate(many))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(made.close)
         await waiting

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from transformers import (
     DynamicCache,
+    FalconH1Config,
+    FalconH1ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MambaConfig,
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
+    Phi3Config,
+    Phi3ForCausalLM,
 )
 
 from midb_ray.engines import kv_cache
@@ -83,6 +91,7 @@ def test_the_batch_shrinks_as_rows_end(llama: LlamaForCausalLM, monkeypatch: pyt
     sizes = []
     forward = llama.forward
 
+    @functools.wraps(forward)
     def counting(input_ids=None, **arguments):
         sizes.append(len(input_ids))
         return forward(input_ids=input_ids, **arguments)
@@ -99,9 +108,16 @@ def test_models_with_windows_or_with_other_states_answer_as_the_library_does() -
     torch.manual_seed(0)
     sliding = MistralForCausalLM(MistralConfig(num_key_value_heads=2, sliding_window=6, **SIZE)).eval()
     state = MambaForCausalLM(MambaConfig(vocab_size=200, hidden_size=16, state_size=4, num_hidden_layers=2)).eval()
-    assert kv_cache.make(state, 9) is None
+    both = FalconH1ForCausalLM(
+        FalconH1Config(num_key_value_heads=2, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=8, **SIZE)
+    ).eval()
+    none = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=200, n_embd=16, n_layer=1, n_head=2, n_positions=64)).eval()
+    own = Phi3ForCausalLM(  # it drops the cache it was given beyond these positions
+        Phi3Config(num_key_value_heads=2, original_max_position_embeddings=12, pad_token_id=0, **SIZE)
+    ).eval()
+    assert [kv_cache.make(model, 9) is None for model in (state, both, none, sliding, own)] == [True] * 3 + [False] * 2
     requests = [Request(None, [5, 6, 7 + n], 4 + 6 * n) for n in range(5)]
-    for model in (sliding, state):
+    for model in (sliding, state, both, none, own):
         together = decode(model, requests, {1}, Sampling(0.0, 1.0, 0), lambda: False)
         for request, (new, _) in zip(requests, together, strict=True):
             ids = torch.tensor([request.ids])

@@ -52,6 +52,25 @@ def test_one_poisonous_row_in_a_full_shard_costs_four_deaths(tmp_path: Path) -> 
     assert take_through(tmp_path, 256, {200}) == (set(range(256)) - {200}, 4)  # 256, 16, 1 and 1 again
 
 
+def test_a_death_that_could_not_be_written_at_once_is_one_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, refusals = attempts.storage.write_bytes, [OSError("503 Slow Down")] * 2
+
+    def refusing(*arguments: object, **more: object) -> None:
+        if refusals:
+            raise refusals.pop()
+        write(*arguments, **more)
+
+    monkeypatch.setattr(attempts.storage, "write_bytes", refusing)
+    attempt = Attempt(str(tmp_path), 0)
+    for _ in range(2):
+        with pytest.raises(OSError, match="503"):
+            attempt.died((0, 1))
+    attempt.died((0, 1))
+    assert Attempt(str(tmp_path), 0).deaths == [(0, 1)]
+
+
 def test_a_single_row_is_given_up_after_two_deaths_of_its_own(tmp_path: Path) -> None:
     for deaths, parts in ((0, [(0, 1)]), (1, [(0, 1)]), (2, [])):
         attempt = Attempt(str(tmp_path), 0)
