@@ -174,11 +174,11 @@ class EngineActor:
     async def _leave(self, shard: int, error: EngineError) -> NoReturn:
         """End this process, once it is written down what the engine died with."""
         if not self._leaving:
-            self._leaving = True
+            self._leaving, inside = True, dict(self._at_engine)
             logger.error("Shard %d: the engine is lost (%s); this process leaves.", shard, error)
             if self._isolated:
                 await asyncio.sleep(_GRACE)  # where the whole node is being shut down, this process does not come back
-                dying = (self._storage("noting", n, one.died, part) for n, (one, part) in self._at_engine.items())
+                dying = (self._storage("noting", n, one.died, part) for n, (one, part) in inside.items())
                 with contextlib.suppress(Exception):  # what is not written down now will be when the rows kill again
                     await asyncio.wait_for(asyncio.gather(*dying), max(self._patience, _GRACE))
             os._exit(_EXIT_STATUS)
