@@ -32,7 +32,7 @@ def test_what_failed_is_tried_again_and_the_rest_goes_over(tmp_path, make_corpus
         file.write(
             '{"instruction": "Qui va là ?", "output": "Personne, sinon le vent dans la cheminée.", "language": "fr"}\n'
         )
-    echo = ["--engine.kind", "echo", "--max-dead-letters", "0.1"]
+    echo = ["--engine.kind", "echo", "--max-dead-letters", "0.1", "--caps.engine-errors", "0.5"]
     failing = [*echo, "--input", corpus, "--gate.languages", "fr", "--engine.echo-fail-on", "Nummer 1"]
     assert boost(first, *failing) == 0
     before = books(first)

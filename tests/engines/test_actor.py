@@ -159,11 +159,12 @@ def test_an_isolated_engine_leaves_a_record_only_where_it_died_itself(tmp_path, 
 
         async def generate(self, requests: Sequence[Request]) -> list[Completion]:
             assert not attempts.Attempt(opened.uri, 3).suspect  # a kill from outside would make it one
-            if len(left) < deaths:
-                raise EngineError("the core is dead")
-            return await super().generate(requests)
+            inside.append(len(requests))
+            while len(inside) < 2:
+                await asyncio.sleep(0.01)
+            raise EngineError("the core is dead")
 
-    deaths = 1
+    inside: list[int] = []
     monkeypatch.setattr(actor.os, "_exit", leave)
     monkeypatch.setattr(actor, "_GRACE", 0.1)
 
