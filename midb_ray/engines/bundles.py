@@ -16,16 +16,27 @@ _COLUMN = "bundle"
 
 def fold(*tables: pa.Table) -> pa.Table:
     """The rows of tables with one schema as a single row."""
-    rows = pa.concat_tables(tables).combine_chunks()
-    structs = pa.StructArray.from_arrays([column.chunk(0) for column in rows.columns], fields=list(rows.schema))
-    return pa.table({_COLUMN: pa.LargeListArray.from_arrays(pa.array([0, rows.num_rows], pa.int64()), structs)})
+    return pa.table({_COLUMN: nested(pa.concat_tables(tables))})
 
 
 def unfold(bundle: pa.Table) -> pa.Table:
     """The inverse of `fold`."""
-    structs = bundle.column(_COLUMN).combine_chunks().flatten()
-    fields = list(structs.type)
-    return pa.Table.from_arrays([structs.field(index) for index in range(len(fields))], schema=pa.schema(fields))
+    return flat(bundle.column(_COLUMN))
+
+
+def nested(table: pa.Table) -> pa.LargeListArray:
+    """A table as one value, a list of structs, built around whole columns: nothing is copied that Arrow holds in one piece."""
+    table = table.combine_chunks()
+    columns = [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in table.columns]
+    structs = pa.StructArray.from_arrays(columns, fields=list(table.schema))
+    return pa.LargeListArray.from_arrays(pa.array([0, table.num_rows], pa.int64()), structs)
+
+
+def flat(column: pa.ChunkedArray) -> pa.Table:
+    """The inverse of `nested`, for a column with one value."""
+    structs = (column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()).flatten()
+    schema = pa.schema(list(structs.type))
+    return pa.Table.from_arrays([structs.field(index) for index in range(len(schema))], schema=schema)
 
 
 def reports(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,4 @@
-"""The row in flight: one shard per row, its pairs, dead letters, requests and finished rows as lists of structs.
-
-Lists are built around whole columns, so packing and unpacking copy nothing that Arrow already holds.
-"""
+"""The row in flight: one shard per row, its pairs, dead letters, requests and finished rows as lists of structs."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from midb_ray.engines.base import Request
+from midb_ray.engines.bundles import flat, nested
 from midb_ray.pairs import (
     BOOSTED_SCHEMA,
     DEAD_LETTER_SCHEMA,
-    PAIR_SCHEMA,
     TEXT,
     DeadLetter,
     Pair,
@@ -60,39 +57,27 @@ def pack(
     return pa.table(
         {
             "shard": pa.array([shard], pa.int64()),
-            "pairs": _folded(pairs_to_table(list(pairs))),
-            "dead_letters": _folded(rows_to_table(list(dead), DEAD_LETTER_SCHEMA)),
-            "requests": _folded(rows_to_table(sent, _REQUEST_SCHEMA)),
-            "finished": _folded(finished),
+            "pairs": nested(pairs_to_table(list(pairs))),
+            "dead_letters": nested(rows_to_table(list(dead), DEAD_LETTER_SCHEMA)),
+            "requests": nested(rows_to_table(sent, _REQUEST_SCHEMA)),
+            "finished": nested(finished),
         }
     )
 
 
 def unpack(row: pa.Table) -> Flight:
     """The inverse of `pack`, for a table of exactly one row."""
-    requests = _unfolded(row.column("requests"), _REQUEST_SCHEMA)
+    requests = flat(row.column("requests"))
     columns = [requests.column(name).to_pylist() for name in _REQUEST_SCHEMA.names]
     return Flight(
         shard=row.column("shard")[0].as_py(),
-        pairs=_unfolded(row.column("pairs"), PAIR_SCHEMA),
-        dead_letters=_unfolded(row.column("dead_letters"), DEAD_LETTER_SCHEMA),
+        pairs=flat(row.column("pairs")),
+        dead_letters=flat(row.column("dead_letters")),
         requests=[Request(*values) if values[2] else None for values in zip(*columns, strict=True)],
-        finished=_unfolded(row.column("finished"), FINISHED_SCHEMA),
+        finished=flat(row.column("finished")),
     )
 
 
 def rows(row: pa.Table) -> int:
     """How many rows of the input a packed shard stands for."""
     return sum(len(row.column(name)[0].values) for name in ("pairs", "dead_letters", "finished"))
-
-
-def _folded(table: pa.Table) -> pa.Array:
-    table = table.combine_chunks()
-    columns = [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in table.columns]
-    structs = pa.StructArray.from_arrays(columns, fields=list(table.schema))
-    return pa.LargeListArray.from_arrays(pa.array([0, table.num_rows], pa.int64()), structs)
-
-
-def _unfolded(column: pa.ChunkedArray, schema: pa.Schema) -> pa.Table:
-    structs = column.combine_chunks().flatten() if column.num_chunks != 1 else column.chunk(0).flatten()
-    return pa.Table.from_arrays([structs.field(index) for index in range(len(schema))], schema=schema)

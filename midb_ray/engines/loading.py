@@ -45,11 +45,12 @@ def load(build: Callable[[], Engine], pool: PoolSettings, run: str) -> Engine:
     signs = vital_signs.VitalSigns(run)
     signs.begin()
     others_work = functools.partial(signs.others_work, pool.start_timeout)
-    _rest(_before(run, vital_signs.actor_id())["deaths"], others_work)
+    before = _before(run, vital_signs.actor_id())
+    _rest(before["deaths"], others_work)
     with _turn(pool.loads_at_once):
         words = last_words.LastWords()
         try:
-            with _record(run, words, others_work):
+            with _record(run, words, before, others_work):
                 try:
                     engine = _within(build, pool.start_timeout, words)
                 except UserError as error:
@@ -113,13 +114,15 @@ def _within(build: Callable[[], Engine], seconds: float, words: last_words.LastW
 
 
 @contextlib.contextmanager
-def _record(run: str, words: last_words.LastWords, others_work: Callable[[], bool]) -> Iterator[None]:
+def _record(
+    run: str, words: last_words.LastWords, before: dict[str, Any], others_work: Callable[[], bool]
+) -> Iterator[None]:
     """Remember in the cluster that this actor is loading, so that its next process knows of a death.
 
     Raises `UserError` if it has died too often and no others work.
     """
     actor = vital_signs.actor_id()
-    key, before = _key(run, actor), _before(run, actor)
+    key = _key(run, actor)
     if before["deaths"]:
         told = last_words.read(Path(before["path"]))
         if before["deaths"] >= GIVE_UP and not others_work():

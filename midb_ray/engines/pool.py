@@ -98,7 +98,7 @@ def stream(
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one bundle
     context.execution_options.preserve_order = False
-    in_flight, together = pool.flight(_rows_per_shard(storage.join(run.uri, PLAN), shards), rows_at_once)
+    in_flight, together = pool.in_flight(_rows_per_shard(storage.join(run.uri, PLAN), shards), rows_at_once)
     # An actor is given one bundle more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
     # more than one bundle in flight would ever grow.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0

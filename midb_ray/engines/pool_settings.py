@@ -64,7 +64,7 @@ class PoolSettings(Settings):
             raise ValueError(f"expected auto or a whole number from 1 to {most}, found {value!r}")
         return value
 
-    def flight(self, shard_rows: float, at_once: int) -> InFlight:
+    def in_flight(self, shard_rows: float, at_once: int) -> InFlight:
         """What is inside an actor at the same time, for shards of so many rows on average and an engine that works on so many rows
         at once."""
         if self.shards_in_flight != "auto":

@@ -12,17 +12,17 @@ from midb_ray.errors import UserError
 
 def test_shards_in_flight_follow_their_size_and_the_engine_unless_a_number_is_set() -> None:
     """Small shards travel in bundles, of which as many are inside as hold twice what the engine works on at once."""
-    found = [PoolSettings().flight(rows, 256) for rows in (1, 8, 64, 256, 1000)]
+    found = [PoolSettings().in_flight(rows, 256) for rows in (1, 8, 64, 256, 1000)]
     assert found == [(9, 64), (9, 64), (9, 64), (3, 64), (2, 64)]
-    assert [PoolSettings().flight(256, rows) for rows in (16, 1024, 100_000)] == [(2, 4), (9, 66), (32, 6451)]
-    assert [PoolSettings().flight(rows, 256) for rows in (32, 33, 40)] == [(9, 64), (17, 64), (14, 64)]
-    assert PoolSettings().flight(8, 4096) == (32, 264)
-    assert [PoolSettings(rows_in_flight=rows).flight(8, 256) for rows in (4096, 100, 3)] == [
+    assert [PoolSettings().in_flight(256, rows) for rows in (16, 1024, 100_000)] == [(2, 4), (9, 66), (32, 6451)]
+    assert [PoolSettings().in_flight(rows, 256) for rows in (32, 33, 40)] == [(9, 64), (17, 64), (14, 64)]
+    assert PoolSettings().in_flight(8, 4096) == (32, 264)
+    assert [PoolSettings(rows_in_flight=rows).in_flight(8, 256) for rows in (4096, 100, 3)] == [
         (32, 132),
         (14, 12),
         (2, 1),
     ]
-    assert PoolSettings(shards_in_flight=5).flight(1, 256) == (5, 1)
+    assert PoolSettings(shards_in_flight=5).in_flight(1, 256) == (5, 1)
 
 
 @pytest.mark.parametrize("value", ["0", "65", "-1", "2.5", "all", "true"])
