@@ -24,19 +24,12 @@ GONE = 30.0  # seconds
 ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 480, 12, 2, 2
 
 
-def command(corpus: Path, output: object, *more: str) -> list[str]:
+def command(corpus: Path, output: object, *more: str, delay: float = 0.05) -> list[str]:
     return [
         *(sys.executable, "-m", "midb_ray.cli", "boost", "--input", str(corpus), "--output", str(output)),
-        *("--engine.kind", "echo", "--engine.echo-delay", "0.05", "--shard-rows", str(SHARD_ROWS)),
-        *(
-            "--pool.replicas",
-            str(REPLICAS),
-            "--pool.shards-in-flight",
-            str(IN_FLIGHT),
-            "--progress-seconds",
-            "1",
-            *more,
-        ),
+        *("--engine.kind", "echo", "--engine.echo-delay", str(delay), "--shard-rows", str(SHARD_ROWS)),
+        *("--pool.replicas", str(REPLICAS), "--pool.shards-in-flight", str(IN_FLIGHT)),
+        *("--progress-seconds", "1", *more),
     ]
 
 
@@ -128,6 +121,8 @@ def test_an_object_store_much_smaller_than_what_goes_through_it(tmp_path: Path, 
 
 
 def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(tmp_path: Path, make_corpus, books, start, tell) -> None:
+    """The shards take so long that the other nodes cannot do all of them before the cable is back."""
+    delay = 2 * REPLICAS * IN_FLIGHT * GONE / (2 * ROWS)  # half of the rows while it is gone
     corpus, output = make_corpus(2 * ROWS), tmp_path / "run"
     parts = output / "pairs"
 
@@ -136,7 +131,7 @@ def test_a_node_that_is_cut_off_and_comes_back_loses_nothing(tmp_path: Path, mak
 
     with Nodes(3, 3, 3) as nodes:
         job = start(
-            [*nodes.within(0), *command(corpus, output, "--pool.cpus-per-replica", "2")],
+            [*nodes.within(0), *command(corpus, output, "--pool.cpus-per-replica", "2", delay=delay)],
             {**os.environ, "RAY_ADDRESS": nodes.address},
         )
         wait_until(lambda: committed() >= 8, job, 300)
