@@ -35,6 +35,7 @@ from midb_ray.runs.shards import Shard, explained, from_table, read_plan
 from midb_ray.runs.stream import end, silence
 
 _SOURCE_TASKS, _SHARDS_PER_TASK = 4, 1000  # each task is a process that has to start
+_ROWS_PER_TASK = 2048  # for fewer it is not worth starting one more process that prepares: its start takes seconds
 _LOOKED_AT = 4096  # shards from which the usual number of rows is taken
 _QUESTIONS = 100_000  # that wait at the answers of a run at the same time: one for each shard in flight
 
@@ -98,7 +99,8 @@ def stream(
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one bundle
     context.execution_options.preserve_order = False
-    in_flight, together = pool.in_flight(_rows_per_shard(storage.join(run.uri, PLAN), shards), rows_at_once)
+    shard_rows = _rows_per_shard(storage.join(run.uri, PLAN), shards)
+    in_flight, together = pool.in_flight(shard_rows, rows_at_once)
     # An actor is given one bundle more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
     # more than one bundle in flight would ever grow.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
@@ -114,6 +116,7 @@ def stream(
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=pool.cpus_per_task,
+            compute=ray.data.TaskPoolStrategy(math.ceil((shards - int(done.sum())) * shard_rows / _ROWS_PER_TASK) or 1),
         )
         dataset = dataset.map_batches(
             EngineActor,

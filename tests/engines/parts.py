@@ -39,6 +39,7 @@ class Parts:
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.count = path, count
+        self.pause = 0.0  # seconds that preparing a shard takes
         self.run = folder.open_run(str(path / "run"), "boost", {}, {})
         plan = [shards.Shard(n, "f", "f", "lines", "alpaca", 0, 0, 1, 1, ROWS) for n in range(count)]
         shards.write_plan(storage.join(self.run.uri, folder.PLAN), [shards.to_table(plan)])
@@ -52,17 +53,20 @@ class Parts:
         self, settings: PoolSettings, build: Callable | None = None, prompts: int | None = None
     ) -> list[Figures]:
         """All shards' figures. `prompts` is how many different ones there are; every one is different without it."""
-        path, pairs_folder = self.path, Path(self.run.uri) / commit.PAIRS
+        path, pause, pairs_folder = self.path, self.pause, Path(self.run.uri) / commit.PAIRS
 
         def committed() -> int:
             return len(list(pairs_folder.glob("part-*.parquet")))
 
         def prepare(shard):
-            (path / "prepared" / str(shard.shard)).touch()
+            begun = time.time()
+            time.sleep(pause)
             numbers = [shard.shard * ROWS + row for row in range(ROWS)]
             pairs = [Pair(f"f:{n}", None, None, "de", "Frage", "", "Antwort", (), None) for n in numbers]
             asked = [Request(f"prompt {n if prompts is None else n % prompts}", None, 9) for n in numbers]
-            return pack(shard.shard, pairs, [], asked)
+            packed = pack(shard.shard, pairs, [], asked)
+            (path / "prepared" / str(shard.shard)).write_text(f"{begun} {time.time()}")
+            return packed
 
         class Noting:
             isolated = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import urllib.request
@@ -63,6 +64,17 @@ def test_equal_prompts_are_generated_once_in_a_run_of_several_engines(tmp_path: 
     assert (total.rows_out, total.duplicates, total.generated_tokens) == (320, 220, 300)
     assert sum(engine.shards for engine in total.engines.values()) == 40
     assert sum(engine.rows for engine in total.engines.values()) == 320
+
+
+def test_a_small_run_is_prepared_by_one_process_at_a_time(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, 16)
+    parts.pause = 0.3
+    parts.stream(PoolSettings(shards_in_flight=8))
+    moments = [
+        tuple(map(float, (tmp_path / "prepared" / name).read_text().split())) for name in parts.names("prepared")
+    ]
+    assert len(moments) == 16
+    assert all(end <= begun for (_, end), (begun, _) in itertools.pairwise(sorted(moments)))
 
 
 @pytest.mark.slow
