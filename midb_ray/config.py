@@ -230,14 +230,13 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 def _sentence(settings: type[Settings], error: pydantic.ValidationError, path: str | None) -> str:
     problems = error.errors()
     first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(part for part in first["loc"] if isinstance(part, str))
     place = f"{path}: " if path else ""
     more = f" ({len(problems) - 1} more such)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, [name for name, _ in options(settings)], n=1, cutoff=0.5)
         return f"{place}Unknown setting {key!r}{f'; did you mean {near[0]!r}?' if near else '.'}{more}"
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):  # a place in a list of fixed length
-        key = ".".join(str(part) for part in first["loc"][:-1])
         expected = len(typing.get_args(_without_none(dict(options(settings))[key].annotation)))
         return f"{place}{key}: expected {expected} values, found {len(first['input'])}.{more}"
     if first["type"] == "missing":

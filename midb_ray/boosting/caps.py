@@ -124,16 +124,6 @@ class Account:
         folder.write_json(self._run, FILE, content)
 
 
-def tell(run: str, reason: str) -> None:
-    """Write into the run's progress.json that it stopped and why. Raises OSError."""
-    name = "progress.json"
-    try:
-        found = json.loads(storage.read_bytes(storage.join(run, name)))
-    except (FileNotFoundError, ValueError):  # somebody deleted it: why the run stopped matters more than how far it was
-        found = {}
-    folder.write_json(run, name, {**found, "state": "stopped", "reason": reason})
-
-
 def _read(run: str) -> tuple[float, float]:
     """What earlier starts of the run have written; a record that cannot be understood says nothing. Raises OSError."""
     try:

@@ -24,7 +24,7 @@ from midb_ray.engines.flight import Flight
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, PAIR_SCHEMA
-from midb_ray.runs import claim, cluster, commit, coverage, folder, inputs, progress, shards, storage
+from midb_ray.runs import attempts, claim, cluster, commit, coverage, folder, inputs, progress, shards, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
@@ -127,6 +127,8 @@ def _stream(
     settings = work.settings
     build = functools.partial(engines.build, settings.engine)
     rows = int(plan.rows.sum())
+    if progress.was_stopped(run.uri):
+        attempts.forgive(run.uri)
     with progress.Progress(run.uri, "boost", rows, figures, settings.progress_seconds) as watch:
         at_once = engines.rows_at_once(settings.engine)
         shards_done = pool.stream(run, len(done), done, work.sharing().prepare, build, work, settings.pool, at_once)

@@ -11,12 +11,13 @@ from midb_ray.boosting import caps
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import ExitCode
 from midb_ray.pairs import DECISIONS
-from midb_ray.runs import attempts, commit, folder, inputs, shards, storage
+from midb_ray.runs import attempts, commit, folder, inputs, progress, shards, storage
 from midb_ray.runs.figures import Figures
 
 logger = logging.getLogger("midb_ray")
 
 FILE = "summary.json"
+_FAILURES = ("engine_error", "engine_crash")
 
 
 def finish(
@@ -62,11 +63,11 @@ def finish(
     )
     if figures.duplicates:
         logger.info("%s of the prompts repeated another one and were not generated again.", f"{figures.duplicates:,}")
-    _tell_failures(run, figures)
+    _tell_failures(run, figures, complete)
     if not rows:
         logger.info("The input has no rows: the output is empty.")
     if stopped is not None:
-        caps.tell(run.uri, stopped)
+        progress.tell_stopped(run.uri, stopped)
         logger.warning(
             "Stopped at a cap: %s; %s of %s rows are done. The same command with a higher cap, or with what failed mended, goes on "
             "from here.",
@@ -97,16 +98,16 @@ def finish(
     return ExitCode.OK
 
 
-def _tell_failures(run: folder.RunFolder, figures: Figures) -> None:
+def _tell_failures(run: folder.RunFolder, figures: Figures, complete: bool) -> None:
     """An engine that fails on rows leaves the books in order: say it, or nobody looks."""
-    for reason in ("engine_error", "engine_crash"):
-        if count := sum(counts.get(reason, 0) for counts in figures.reasons.values()):
-            logger.warning(
-                "The engine failed on %s pairs, which kept their originals; --input %s --only kept_original:%s tries them again.",
-                f"{count:,}",
-                run.uri,
-                reason,
-            )
+    failed = {reason: sum(counts.get(reason, 0) for counts in figures.reasons.values()) for reason in _FAILURES}
+    if count := sum(failed.values()):
+        only = " ".join(f"kept_original:{reason}" for reason in _FAILURES if failed[reason])
+        logger.warning(
+            "%s kept the original because the engine failed on it or died%s",
+            "1 pair" if count == 1 else f"{count:,} pairs",
+            f"; --input {run.uri} --only {only} and another --output try that again." if complete else ".",
+        )
 
 
 def engines(figures: Figures) -> list[dict[str, Any]]:

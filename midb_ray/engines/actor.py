@@ -131,6 +131,10 @@ class EngineActor:
             return part.figures  # a retry of what is done must not cost the engine anything
         flight = await asyncio.to_thread(unpack, parcel)
         attempt = await self._storage("beginning", shard, attempts.Attempt, self._run.uri, shard)
+        if attempt.suspect:
+            logger.warning(
+                "Shard %d runs alone: an engine died with rows %s of it inside.", shard, attempt.last_words()
+            )
         started = time.monotonic()
         async with self._turnstile.alone() if attempt.suspect else self._turnstile.shared():
             answered = await self._complete(flight, attempt)

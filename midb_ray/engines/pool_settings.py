@@ -53,7 +53,7 @@ class PoolSettings(Settings):
     @classmethod
     def _bounds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(value) not in (1, 2) or min(value) < 1 or list(value) != sorted(value):
-            raise ValueError("expected one number of at least 1, or a lower and an upper bound")
+            raise ValueError(f"expected one number of at least 1, or a lower and an upper bound, found {list(value)}")
         return value
 
     @pydantic.field_validator("shards_in_flight", "rows_in_flight", mode="before")

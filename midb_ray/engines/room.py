@@ -40,22 +40,26 @@ def missing(pool: PoolSettings, nodes: list[Node]) -> str | None:
     cpus, gpus, replicas = pool.cpus_per_replica, pool.gpus_per_replica, pool.replicas[0]
     most = max((node.gpus for node in nodes), default=0.0)
     if most < gpus:
-        return f"pool.gpus_per_replica is {gpus:g}, but no node has more than {most:g} GPUs"
+        return f"pool.gpus_per_replica is {gpus:g}, but no node has more than {_count(most, 'GPU')}"
     most = max((node.cpus for node in nodes), default=0.0)
     for name, wanted in (("cpus_per_replica", cpus), ("cpus_per_task", pool.cpus_per_task)):
         if most < wanted:
-            return f"pool.{name} is {wanted:g}, but no node has more than {most:g} CPUs"
+            return f"pool.{name} is {wanted:g}, but no node has more than {_count(most, 'CPU')}"
     places = sum(_places(node, cpus, gpus) for node in nodes)
     if places < replicas:
-        each = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+        each = _count(cpus, "CPU") + (f" and {_count(gpus, 'GPU')}" if gpus else "")
         return f"pool.replicas is {replicas}, each with {each}, but there is room for {places}"
     total = sum(node.cpus for node in nodes)
     if total < replicas * cpus + pool.cpus_per_task - _ROUNDING:
         return (
-            f"pool.replicas is {replicas}, each with {cpus:g} CPUs, and the tasks that read for them need {pool.cpus_per_task:g} "
-            f"(pool.cpus_per_task), but there are {total:g} CPUs"
+            f"pool.replicas is {replicas}, each with {_count(cpus, 'CPU')}, and the tasks that read for them need "
+            f"{pool.cpus_per_task:g} (pool.cpus_per_task), but there are {_count(total, 'CPU')}"
         )
     return None
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
 
 
 def _places(node: Node, cpus: float, gpus: float) -> int:

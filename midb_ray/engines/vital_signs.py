@@ -35,9 +35,9 @@ class VitalSigns:
         if deaths >= most:
             cluster.note(self._unanswered, None)
             raise UserError(
-                f"The engine died {deaths} times in a row without answering a single request after it had come up; see the log for "
-                "what it said, and try another model, other engine settings or a node with more memory. What is done is kept, and "
-                "the same command goes on."
+                f"The engine died {deaths} times in a row without answering a single request after it had come up. What it said "
+                "stands above or in Ray's log of its node; try another model, other engine settings or, if it was the memory, "
+                "a larger node. What is done is kept, and the same command goes on."
             )
 
     def came_up(self) -> None:

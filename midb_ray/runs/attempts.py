@@ -1,10 +1,10 @@
 """The record of shards that took an engine down with them. It outlives the actor and the driver.
 
 Before rows go to an engine that computes in the actor's own process their range is written down; when they are through it is
-taken back. A record that is found with a range still in it is a death, whatever it was that ended the process. An engine with a
-process of its own leaves somebody to say that it died: only then is there a record, and a lost node or a killed job makes no
-shard suspect. From the first death on the shard runs alone, in ever smaller parts, until the poisonous row is alone. A row that
-dies twice by itself is given up.
+taken back. A record that is found with a range still in it is a death, whatever it was that ended the process, unless the run
+itself had been told to stop (`forgive`). An engine with a process of its own leaves somebody to say that it died: only then is
+there a record, and a lost node or a killed job makes no shard suspect. From the first death on the shard runs alone, in ever
+smaller parts, until the poisonous row is alone. A row that dies twice by itself is given up.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ class Attempt:
     def suspect(self) -> bool:
         """Whether this shard must run alone."""
         return bool(self.deaths)
+
+    def last_words(self) -> str:
+        """The rows of the last death, for a log: "0 to 11"."""
+        first, last = self.deaths[-1]
+        return f"{first} to {last - 1}"
 
     def begin(self, rows: Range) -> None:
         """Write down that these rows go now to an engine that would take this process along."""
@@ -77,6 +82,21 @@ class Attempt:
         step = -(-(last - first) // PARTS)
         for start in range(first, last, step):
             yield from self._split((start, min(start + step, last)))
+
+
+def forgive(run: str) -> None:
+    """Take back what was running when a start of the run ended in order, by Ctrl-C for one: no engine had died of it. Not for a
+    run at which engines are at work."""
+    for file in storage.list_files(storage.join(run, FOLDER)):
+        try:
+            record = json.loads(storage.read_bytes(file.uri))
+            deaths, running = record["deaths"], record["running"]
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            continue  # it says nothing
+        if not deaths:
+            storage.delete(file.uri)
+        elif running:
+            storage.write_bytes(file.uri, json.dumps({"deaths": deaths, "running": None}).encode(), lasting=False)
 
 
 def _read(uri: str) -> list[Range]:

@@ -51,7 +51,7 @@ def refuse_changed(
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     refused = [key for key in changed if key not in accept]
     if refused:
-        shown = "; ".join(f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}" for key in refused)
+        shown = "; ".join(f"{key} was {_short(before, key)}, is now {_short(now, key)}" for key in refused)
         accepting = " ".join(f"--accept {key}" for key in refused)
         advice = (
             _ANEW
@@ -61,6 +61,8 @@ def refuse_changed(
         raise UserError(f"The output {uri} was made with other settings: {shown}; {advice}")
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _short(values: Fingerprint, key: str) -> str:
+    if key not in values:
+        return "the default"  # those are left out, so that a new setting leaves old runs as they are
+    text = json.dumps(values[key], ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from midb_ray.errors import UserError
+from midb_ray.runs import storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import write_json
 from midb_ray.runs.timeline import Timeline
 
 logger = logging.getLogger("midb_ray")
 
+FILE: Final = "progress.json"
 _WINDOW = 30  # figures from which the present speed is taken
 
 
@@ -55,17 +60,22 @@ class Progress:
         self._heart.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._heart.join()
         if self._live:
             self._live.update(self._table())
             self._live.stop()
         try:
-            self._publish("finished" if kind is None else "stopped")
+            if error is None:
+                self._publish("finished")
+            else:
+                self._publish("stopped", _why(error))
             self._timeline.flush()
-        except OSError as error:  # what the block itself raised matters more
-            logger.warning("Cannot write progress.json: %s", error)
+        except OSError as refused:  # what the block itself raised matters more
+            logger.warning("Cannot write %s: %s", FILE, refused)
 
     def add(self, figures: Figures) -> None:
         """Count a committed shard."""
@@ -81,7 +91,7 @@ class Progress:
             try:
                 self._publish("running")
             except OSError as error:
-                logger.warning("Cannot write progress.json: %s", error)
+                logger.warning("Cannot write %s: %s", FILE, error)
             if self._live:
                 self._live.update(self._table())
             else:
@@ -126,10 +136,10 @@ class Progress:
         up, busy = sum(engine.up_seconds for engine in engines), sum(engine.busy_seconds for engine in engines)
         return _Moment(now, self.figures.rows_in, self.figures.generated_tokens, up, busy)
 
-    def _publish(self, state: str) -> None:
+    def _publish(self, state: str, reason: str | None = None) -> None:
         known = {key: round(value, 4) if isinstance(value, float) else value for key, value in self._state().items()}
-        content = {"job": self._job, "state": state, "updated": time.time(), **known}
-        write_json(self._run, "progress.json", content)
+        why = {} if reason is None else {"reason": reason}
+        write_json(self._run, FILE, {"job": self._job, "state": state, **why, "updated": time.time(), **known})
         self._timeline.add(known)
 
     def _table(self) -> Table:
@@ -143,6 +153,34 @@ class Progress:
         table.add_row("dead letters", f"{state['dead_letters']:,}")
         table.add_row("time left", eta)
         return table
+
+
+def tell_stopped(run: str, reason: str) -> None:
+    """Write into the run's progress.json that it stopped and why. Raises OSError."""
+    # Somebody may have deleted it: why the run stopped matters more than how far it was.
+    write_json(run, FILE, {**_read(run), "state": "stopped", "reason": reason})
+
+
+def was_stopped(run: str) -> bool:
+    """Whether the last start of the run ended in order before its time: told to, at a cap or with an error. A driver that was
+    killed says nothing. Raises OSError."""
+    return _read(run).get("state") == "stopped"
+
+
+def _read(run: str) -> dict[str, Any]:
+    try:
+        found = json.loads(storage.read_bytes(storage.join(run, FILE)))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "it was told to stop"
+    return (
+        str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    )
 
 
 def _speed(state: dict[str, Any]) -> str:

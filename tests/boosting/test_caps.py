@@ -140,14 +140,6 @@ def test_a_halt_that_cannot_be_called_is_called_with_the_next_look(
         assert halt.is_called(str(tmp_path))
 
 
-def test_progress_says_why_the_run_stopped_whether_or_not_it_is_there(tmp_path: Path) -> None:
-    caps.tell(str(tmp_path), "why")
-    (tmp_path / "progress.json").write_text('{"job": "boost", "state": "finished", "rows": 9}')
-    caps.tell(str(tmp_path), "why")
-    found = json.loads((tmp_path / "progress.json").read_text())
-    assert found == {"job": "boost", "state": "stopped", "rows": 9, "reason": "why"}
-
-
 def test_a_cap_on_cost_needs_a_price() -> None:
     with pytest.raises(pydantic.ValidationError, match=r"expected caps.cost_per_hour"):
         CapSettings.model_validate({"cost": 100})

@@ -142,7 +142,7 @@ def test_an_address_where_nobody_listens_is_one_sentence_at_once(tmp_path, make_
 
 
 @pytest.mark.slow
-def test_a_job_that_is_told_to_stop_says_how_to_go_on(tmp_path, make_corpus, books) -> None:
+def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_suspects_nobody(tmp_path, make_corpus, books) -> None:
     corpus, run = make_corpus(400), tmp_path / "run"
     command = [sys.executable, "-m", "midb_ray.cli", "boost", "--engine.kind", "echo", "--engine.echo-delay", "0.05"]
     command += ["--input", str(corpus), "--output", str(run), "--shard-rows", "10"]
@@ -157,3 +157,11 @@ def test_a_job_that_is_told_to_stop_says_how_to_go_on(tmp_path, make_corpus, boo
     assert job.returncode == 3
     assert error.splitlines()[-1] == "Stopped. The same command goes on from here."
     assert not (run / folder.claim.FILE).exists()
+    assert json.loads((run / "progress.json").read_text())["reason"] == "it was told to stop"
+    assert list((run / "attempts").iterdir())
+    again = subprocess.run(
+        [*command, "--engine.echo-delay", "0"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert "runs alone" not in again.stdout + again.stderr
+    assert books(run).summary["complete"]

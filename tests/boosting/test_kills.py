@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 
 from tests.boosting.earlier_runs import finished_run
 from tests.boosting.jobs import below, wait_until
@@ -35,8 +36,14 @@ def command(corpus: Path, output: Path, *more: str) -> list[str]:
     ]
 
 
-def environment(address: str | None = None) -> dict[str, str]:
-    return {**os.environ, **({"RAY_ADDRESS": address} if address else {})}
+@pytest.fixture
+def shared(ray_cluster: None) -> dict[str, str]:
+    """The environment of a job that uses the session's cluster, which stays when the job is killed."""
+    return environment(ray.get_runtime_context().gcs_address)
+
+
+def environment(address: str) -> dict[str, str]:
+    return {**os.environ, "RAY_ADDRESS": address}
 
 
 def committed(output: Path) -> dict[str, int]:
@@ -57,10 +64,10 @@ def actors(job: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(
-    tmp_path, make_corpus, books, start
+    tmp_path, make_corpus, books, start, shared
 ) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
-    job = start(command(corpus, output))
+    job = start(command(corpus, output), shared)
     wait_until(lambda: len(committed(output)) >= 10, job)
     job.kill()
     job.wait()
@@ -70,7 +77,7 @@ def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(
     assert len(before) < ROWS // SHARD_ROWS
     assert len(begun) <= REPLICAS * IN_FLIGHT
 
-    assert start(command(corpus, output)).wait(timeout=120) == 0
+    assert start(command(corpus, output), shared).wait(timeout=120) == 0
     assert {name: committed(output)[name] for name in before} == before
     run = books(output)
     assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
@@ -78,11 +85,11 @@ def test_a_killed_driver_resumes_and_repeats_only_what_was_inside_the_actors(
     assert run.left_over == []
 
 
-def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start) -> None:
+def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start, shared) -> None:
     earlier, output = finished_run(tmp_path / "earlier", ROWS, SHARD_ROWS, dead_every=10), tmp_path / "run"
     before = books(earlier)
     again = command(earlier, output, "--only", "kept_original", "boosted")
-    job = start(again)
+    job = start(again, shared)
     wait_until(lambda: len(committed(output)) >= 8, job, seconds=240)
     job.kill()
     job.wait()
@@ -90,7 +97,7 @@ def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start) -
     done = committed(output)
     assert len(done) < ROWS // SHARD_ROWS // 2
 
-    assert start(again).wait(timeout=120) == 0
+    assert start(again, shared).wait(timeout=120) == 0
     assert {name: committed(output)[name] for name in done} == done
     run = books(output)
     assert run.rows == before.rows
@@ -102,18 +109,18 @@ def test_a_run_that_is_tried_again_survives_its_driver(tmp_path, books, start) -
     assert run.left_over == []
 
 
-def test_a_driver_that_is_killed_at_its_cap_leaves_no_halt_behind(tmp_path, make_corpus, books, start) -> None:
+def test_a_driver_that_is_killed_at_its_cap_leaves_no_halt_behind(tmp_path, make_corpus, books, start, shared) -> None:
     corpus, output = make_corpus(ROWS), tmp_path / "run"
-    job = start(command(corpus, output, "--engine.echo-delay", "0.2", "--caps.hours", "0.003"))
+    job = start(command(corpus, output, "--engine.echo-delay", "0.2", "--caps.hours", "0.003"), shared)
     wait_until(lambda: (output / "halt").exists(), job, seconds=240)
     job.kill()
     job.wait()
     time.sleep(3)
     done = committed(output)
     assert len(done) < ROWS // SHARD_ROWS
-    capped = start(command(corpus, output, "--caps.hours", "0.0001"))
+    capped = start(command(corpus, output, "--caps.hours", "0.0001"), shared)
     assert capped.wait(timeout=120) == 4  # what was spent before the kill counts
-    assert start(command(corpus, output, "--caps.hours", "1")).wait(timeout=120) == 0
+    assert start(command(corpus, output, "--caps.hours", "1"), shared).wait(timeout=120) == 0
     assert {name: committed(output)[name] for name in done} == done
     run = books(output)
     assert run.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))

@@ -15,10 +15,10 @@ from midb_ray.errors import UserError
 @pytest.mark.parametrize(
     ("pool", "nodes", "lack"),
     [
-        ({"gpus_per_replica": 4}, [Node(8, 1)] * 4, "pool.gpus_per_replica is 4, but no node has more than 1 GPUs"),
+        ({"gpus_per_replica": 4}, [Node(8, 1)] * 4, "pool.gpus_per_replica is 4, but no node has more than 1 GPU"),
         ({"cpus_per_replica": 8}, [Node(4, 0)] * 4, "pool.cpus_per_replica is 8, but no node has more than 4 CPUs"),
         ({"cpus_per_task": 8}, [Node(4, 0)] * 4, "pool.cpus_per_task is 8, but no node has more than 4 CPUs"),
-        ({"replicas": 3, "gpus_per_replica": 1}, [Node(9, 2)], "each with 1 CPUs and 1 GPUs, but there is room for 2"),
+        ({"replicas": 3, "gpus_per_replica": 1}, [Node(9, 2)], "each with 1 CPU and 1 GPU, but there is room for 2"),
         ({"replicas": 2, "cpus_per_replica": 3}, [Node(4, 0), Node(2, 0)], "but there is room for 1"),
         ({"replicas": 4}, [Node(4, 0)], r"need 0.5 \(pool.cpus_per_task\), but there are 4 CPUs"),
         ({}, [], "but no node has more than 0 CPUs"),

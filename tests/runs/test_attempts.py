@@ -111,3 +111,17 @@ def test_a_record_that_cannot_be_understood_stops_nothing(tmp_path: Path, record
     assert (attempt.suspect, attempt.parts(5)) == (False, [(0, 5)])
     attempt.begin((0, 5))
     assert Attempt(str(tmp_path), 3).deaths == [(0, 5)]
+
+
+def test_a_run_that_was_told_to_stop_leaves_no_shard_more_suspect_than_before(tmp_path: Path) -> None:
+    attempts.forgive(str(tmp_path))  # nothing has run yet
+    innocent, guilty, whole = (Attempt(str(tmp_path), shard) for shard in (1, 2, 3))
+    innocent.begin((0, 9))
+    guilty.died((0, 9))
+    Attempt(str(tmp_path), 2).begin((0, 1))
+    whole.begin((0, 9))
+    (tmp_path / "attempts" / "00000003.json").write_text("{")
+    attempts.forgive(str(tmp_path))
+    assert Attempt(str(tmp_path), 1).deaths == []
+    assert Attempt(str(tmp_path), 2).deaths == [(0, 9)]
+    assert sorted(path.name for path in (tmp_path / "attempts").iterdir()) == ["00000002.json", "00000003.json"]

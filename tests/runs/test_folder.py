@@ -68,11 +68,11 @@ def test_a_run_is_made_and_gone_on_with(output: str) -> None:
 def test_other_settings_are_refused_with_the_difference(output: str) -> None:
     begin(opened(output))
     message = refused(output, template="plain", seed=7)
-    assert 'seed was null, is now 7; template was "locale", is now "plain"' in message
+    assert 'seed was the default, is now 7; template was "locale", is now "plain"' in message
     assert "--accept seed --accept template" in message
     assert "--fresh" in message
     assert "engine.model" not in message
-    assert "is now null" in refused(output, template=None)
+    assert "is now the default" in refused(output, template=None)
     assert "--accept template" not in refused(output, accept=("template",), template="plain", seed=7)
 
 

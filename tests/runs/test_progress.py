@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from midb_ray.errors import UserError
 from midb_ray.runs import progress, storage
 from midb_ray.runs.figures import EngineFigures, Figures
 from midb_ray.runs.progress import Progress
@@ -92,3 +93,29 @@ def test_the_line_says_how_many_engines_are_at_work_and_how_busy(
     assert state(str(tmp_path))["engines"] == 2
     assert state(str(tmp_path))["busy"] == 0.75
     assert state(str(tmp_path))["duplicates"] == 12
+
+
+def test_progress_says_why_a_run_stopped_whether_or_not_it_is_there(tmp_path: Path) -> None:
+    assert not progress.was_stopped(str(tmp_path))
+    progress.tell_stopped(str(tmp_path), "why")
+    (tmp_path / "progress.json").write_text('{"job": "boost", "state": "finished", "rows": 9}')
+    assert not progress.was_stopped(str(tmp_path))
+    progress.tell_stopped(str(tmp_path), "why")
+    found = json.loads((tmp_path / "progress.json").read_text())
+    assert found == {"job": "boost", "state": "stopped", "rows": 9, "reason": "why"}
+    assert progress.was_stopped(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KeyboardInterrupt(), "it was told to stop"),
+        (UserError("The disk is full."), "The disk is full."),
+        (ValueError("what\nis this"), "ValueError: what is this"),
+    ],
+)
+def test_a_run_that_breaks_off_says_why(tmp_path: Path, error: BaseException, reason: str) -> None:
+    with pytest.raises(type(error)), Progress(str(tmp_path), "boost", 10, Figures(), 60):
+        raise error
+    found = json.loads((tmp_path / "progress.json").read_text())
+    assert (found["state"], found["reason"]) == ("stopped", reason)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from midb_ray.training import checkpoints
 
@@ -27,11 +28,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     revisions, output = write_revisions(tmp_path / "revisions.jsonl", 45), small_disk / "run"
     job = ["--revisions", str(revisions), "--output", str(output), *SMALL, "--card-rows", "0", "--zero.stage", "1"]
     job += ["--checkpoint.steps", "5", "--checkpoint.keep", "9", "--epochs", "3", "--batch-size", "4"]
-    command = [sys.executable, "-m", "midb_ray.cli", "train", *job]
+    address = ray.get_runtime_context().gcs_address
+    command = [sys.executable, "-m", "midb_ray.cli", "train", *job, "--address", address]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 2, ended.stderr[-3000:]
     line = ended.stderr.splitlines()[-1]

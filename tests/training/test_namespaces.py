@@ -42,36 +42,28 @@ def places(job: Job, workers: int) -> dict[object, object]:
     return dict(found)
 
 
-def test_training_over_two_nodes_goes_on_with_one_when_the_other_is_cut_off(
-    nodes: Nodes, job: Job, tmp_path: Path
-) -> None:
+def test_a_short_cut_costs_nothing_and_a_long_one_a_worker(nodes: Nodes, job: Job, tmp_path: Path) -> None:
     job.reaches(12, workers=2, seconds=SLOW)
     together = places(job, workers=2)
     assert set(together.values()) == set(nodes.addresses[1:])
-    nodes.cut(
-        nodes.addresses.index(str(together[0]))
-    )  # the first rank: it holds the meeting point, the metrics, the export
-    assert job.wait(SLOW) == 0
-    assert places(job, workers=1) == {0: together[1]}
-    alone = [int(str(line["step"])) for line in job.lines() if line["workers"] == 1]
-    assert min(alone) in (5, 10), "it did not go on from a checkpoint of before the cut"
-    assert_as_if_nothing_had_happened(job, tmp_path / "undisturbed")
+    first, second = (nodes.addresses.index(str(together[rank])) for rank in range(2))
 
-
-def test_a_cable_that_is_soon_plugged_in_again_costs_nothing(nodes: Nodes, job: Job, tmp_path: Path) -> None:
-    job.reaches(12, workers=2, seconds=SLOW)
-    cut_off = nodes.addresses.index(str(places(job, workers=2)[1]))
-    nodes.cut(cut_off)
+    nodes.cut(second)
     before = -1
     while (taken := len(job.lines())) != before:  # until training stands still
         before = taken
         time.sleep(1)
-    assert taken < 2 * 45, "the cut stopped nobody"
-    nodes.mend(cut_off)
-    assert job.wait(SLOW) == 0
+    assert taken < 2 * 20, "the cut stopped nobody"
+    nodes.mend(second)
+    job.reaches(20, workers=2)
     lines = job.lines()
-    assert Counter((line["step"], line["rank"]) for line in lines) == {
-        (step, rank): 1 for step in range(45) for rank in range(2)
-    }
+    assert set(Counter((line["step"], line["rank"]) for line in lines).values()) == {1}, "a step was repeated"
     assert len({line["pid"] for line in lines}) == 2, "workers were started again"
+
+    nodes.cut(first)  # it holds the meeting point, the metrics, the export
+    assert job.wait(SLOW) == 0
+    assert places(job, workers=1) == {0: together[1]}
+    last, alone = (max(job.steps(workers=2)), job.steps(workers=1))
+    checkpoint = (last + 1) // 5 * 5  # of the last steps; on its way to the disk when the cable was pulled, perhaps
+    assert min(alone) in (checkpoint, checkpoint - 5), "it did not go on from a checkpoint of before the cut"
     assert_as_if_nothing_had_happened(job, tmp_path / "undisturbed")
