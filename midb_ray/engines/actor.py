@@ -133,7 +133,9 @@ class EngineActor:
         attempt = await self._storage("beginning", shard, attempts.Attempt, self._run.uri, shard)
         if attempt.suspect:
             logger.warning(
-                "Shard %d runs alone: an engine died with rows %s of it inside.", shard, attempt.last_words()
+                "Shard %d runs alone: rows %s of it were inside an engine that died or was killed.",
+                shard,
+                attempt.last_rows(),
             )
         started = time.monotonic()
         async with self._turnstile.alone() if attempt.suspect else self._turnstile.shared():

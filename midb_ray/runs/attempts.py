@@ -32,7 +32,7 @@ class Attempt:
         """Whether this shard must run alone."""
         return bool(self.deaths)
 
-    def last_words(self) -> str:
+    def last_rows(self) -> str:
         """The rows of the last death, for a log: "0 to 11"."""
         first, last = self.deaths[-1]
         return f"{first} to {last - 1}"

@@ -145,8 +145,8 @@ def test_an_address_where_nobody_listens_is_one_sentence_at_once(tmp_path, make_
 @pytest.mark.slow
 def test_a_job_that_is_told_to_stop_says_how_to_go_on_and_suspects_nobody(tmp_path, make_corpus, books) -> None:
     corpus, run = make_corpus(400), tmp_path / "run"
-    command = [sys.executable, "-m", "midb_ray.cli", "boost", "--engine.kind", "echo", "--engine.echo-delay", "0.05"]
-    command += ["--input", str(corpus), "--output", str(run), "--shard-rows", "10"]
+    command = [sys.executable, "-m", "midb_ray.cli", "boost", "--engine.kind", "echo", "--engine.echo-delay", "1"]
+    command += ["--input", str(corpus), "--output", str(run), "--shard-rows", "10", "--pool.shards-in-flight", "4"]
     job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
     while not list((run / "pairs").glob("part-*")):
