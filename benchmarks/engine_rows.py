@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import train_rows
 
-from midb_ray.boosting import plan as plans
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.boosting.work import BoostWork
+from midb_ray.corpora.plan import planned
 from midb_ray.engines import vllm
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.flight import unpack
@@ -45,8 +45,8 @@ def make(scratch: Path, model: str | None, source: str | None, per_language: int
     settings = boost_settings(model, revisions, str(scratch / "none"), {"limit": per_language})
     work = BoostWork(settings, json.dumps(load_locales(None).fingerprint(), ensure_ascii=False))
     files = inputs.find(settings.input)
-    plan = plans.make(work, str(scratch / "plan"), files, goes_on=False, spread=map)
-    chosen = [shard for table in plan.tables for shard in shards.from_table(table)]
+    plan = planned(work.corpus, str(scratch / "plan"), files, 0, map)
+    chosen = shards.from_table(plan)
     requests = [one for shard in chosen for one in unpack(work.prepare(shard)).requests if one is not None]
     end = sorted(
         vllm.end_tokens(model, None) | {PromptEncoder(load_tokenizer(model, None)).end}

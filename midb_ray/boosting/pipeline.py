@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from midb_ray.boosting import caps, card_record, earlier, summary
-from midb_ray.boosting import plan as plans
 from midb_ray.boosting.gate import Gate
-from midb_ray.boosting.plan import Plan
+from midb_ray.boosting.plan import planned
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
+from midb_ray.corpora import plan as plans
+from midb_ray.corpora.plan import Plan
 from midb_ray.engines import registry as engines
 from midb_ray.engines import room
 from midb_ray.engines.flight import Flight
@@ -85,15 +86,16 @@ def _rehearse(work: BoostWork, place: str, files: list[inputs.InputFile], goes_o
     with tempfile.TemporaryDirectory() as scratch:
         before = shards.planned_files(storage.join(place, folder.PLAN)) if goes_on else []
         new = coverage.compare(place, before, files).new
-        plan = plans.make(work, scratch, new, goes_on=False, spread=map) if new else Plan([], [], False)
-    return summary.describe(work.settings, new, plan.tables, before)
+        tables = planned(work, scratch, new, 0, map) if new else []
+    return summary.describe(work.settings, new, tables, before)
 
 
 def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dict[str, Any], mine: claim.Claim) -> int:
     settings = work.settings
     found = folder.examine(place, "boost", wanted, settings.accept, settings.fresh)
     # An earlier run stays whole until this one has a plan.
-    plan = plans.make(work, place, files, found is not None, cluster.map_remotely)
+    planner = functools.partial(planned, work)
+    plan = plans.make(planner, settings.limit, place, files, found is not None, cluster.map_remotely)
     run = folder.open_run(place, "boost", wanted, settings.model_dump(mode="json"), found)
     done, figures = plans.committed(run, plan)
     account = caps.Account(run.uri, settings.caps, settings.pool.replicas[-1], figures, settings.progress_seconds)
@@ -107,7 +109,7 @@ def _run(work: BoostWork, place: str, files: list[inputs.InputFile], wanted: dic
         if not plan.rows.any():
             _commit_nothing(run, work)
         elif account.reached is None:
-            plans.restore_staged(work, run, plan, done)
+            plans.restore_staged(settings.shard_rows, run, plan, done)
             _stream(run, work, plan, done, figures, mine, account)
             coverage.compare(run.uri, plan.files, _files(settings, place))
     return summary.finish(run, settings, len(done), int(plan.rows.sum()), figures, account)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 
@@ -11,25 +11,15 @@ from midb_ray.boosting.cap_settings import CapSettings
 from midb_ray.boosting.gate_settings import GateSettings
 from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.boosting.reasons import REASONS
-from midb_ray.config import Settings
+from midb_ray.corpora.settings import CorpusSettings
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.pairs import DECISIONS
 
 
-class BoostSettings(Settings):
+class BoostSettings(CorpusSettings):
     """Rewrite an instruction corpus with a booster: every pair comes out once, boosted where the guard accepts it."""
 
-    input: tuple[str, ...] = pydantic.Field(min_length=1)
-    """Files, folders or patterns: paths, s3://, gs:// or hf://."""
-    output: str = pydantic.Field(min_length=1)
-    """The run folder: a path that every node sees, s3:// or gs://."""
-    format: Literal["auto", "alpaca", "revisions", "conversations", "pairs"] = "auto"
-    """Format of the input rows; auto looks at the first rows of each file."""
-    language: str | None = None
-    """Language of rows that name none; otherwise the file name or detection decides."""
-    locales: str | None = None
-    """YAML file that adds languages."""
     template: prompts.Template = "locale"
     """Prompt template: locale names language, region and conventions; plain is the published one."""
     engine: EngineSettings = pydantic.Field(default_factory=dict, validate_default=True)
@@ -42,24 +32,6 @@ class BoostSettings(Settings):
     only: tuple[str, ...] = ()
     """The input is the folder of an earlier boost run, of which only pairs with these decisions (kept_original:truncated: with this
     reason) are tried again, from their raw texts; all others go over as they are."""
-    shard_rows: int = pydantic.Field(256, ge=1, le=1_000_000)
-    """Pairs in a shard; about a minute of work for one engine is right."""
-    sample: float = pydantic.Field(1.0, gt=0, le=1)
-    """Share of the rows to take, chosen by a hash of where they stand."""
-    limit: int | None = pydantic.Field(None, ge=1)
-    """At most so many pairs of each language, the first ones; for a pilot."""
-    max_dead_letters: float = pydantic.Field(0.01, ge=0, le=1)
-    """Error budget: above this share of dead letters the job finishes and exits with 1."""
-    accept: tuple[str, ...] = ()
-    """Settings whose change is accepted when an earlier run goes on."""
-    fresh: bool = False
-    """Delete the earlier run in the output folder and start over."""
-    dry_run: bool = False
-    """Check settings, model and input, print the plan, and stop."""
-    address: str | None = None
-    """Ray cluster to use; none: RAY_ADDRESS if set, else a local one."""
-    progress_seconds: float = pydantic.Field(10, gt=0)
-    """Seconds between progress lines and between writes of progress.json."""
 
     @pydantic.field_validator("caps")
     @classmethod
@@ -112,10 +84,5 @@ def fingerprint(settings: BoostSettings, engine: dict[str, Any], locales: dict[s
         **gate,
         **added,
         "template": settings.template,
-        "format": settings.format,
-        "language": settings.language,
-        "locales": locales,
-        "shard_rows": settings.shard_rows,
-        "sample": settings.sample,
-        "limit": settings.limit,
+        **settings.reading(locales),
     }

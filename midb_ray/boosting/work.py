@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,20 +15,14 @@ from midb_ray.boosting import again, output
 from midb_ray.boosting.gate import Gate
 from midb_ray.boosting.guard import Guard, Verdict, ordered
 from midb_ray.boosting.settings import BoostSettings
+from midb_ray.corpora.corpus import Corpus, locales_of
 from midb_ray.engines.actor import ENGINE_CRASH
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import NOTHING_FINISHED, Flight, pack
 from midb_ray.engines.requests import Requester, load_encoder
-from midb_ray.formats.reading import Reader
-from midb_ray.formats.records import Record
-from midb_ray.formats.registry import FORMATS
-from midb_ray.locales import Locales
 from midb_ray.pairs import DeadLetter, Pair, Text
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
-from midb_ray.signals.language import Identifier
-
-TRUNCATED_FILE = "truncated_file"
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,11 @@ class BoostWork:
     settings: BoostSettings
     locales: str
     loaded: Any = None
+
+    @property
+    def corpus(self) -> Corpus:
+        """The corpus as it is read."""
+        return Corpus(self.settings, self.locales)
 
     def sharing(self) -> BoostWork:
         """The same with the tokenizer in Ray's store: processes that only prepare come up without importing transformers and torch,
@@ -122,35 +120,7 @@ def taken(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLe
     """The pairs of a shard that need an answer, its dead letters, and its other rows (with `FINISHED_SCHEMA`)."""
     if shard.layout == shards.PARTS:
         return again.read(work.settings, shard)
-    return *read(work, shard), NOTHING_FINISHED
-
-
-def read(work: BoostWork, shard: shards.Shard) -> tuple[list[Pair], list[DeadLetter]]:
-    """The pairs and dead letters of a shard of outside input."""
-    pairs: list[Pair] = []
-    dead: list[DeadLetter] = []
-    if shard.error is not None:
-        row = f"{shard.file}:end"
-        dead.append(DeadLetter(row, shard.file, shard.line + 1, None, TRUNCATED_FILE, shard.error, b""))
-    for outcome in _outcomes(work, shard):
-        if isinstance(outcome, Pair):
-            pairs.append(outcome)
-        else:
-            dead.append(outcome)
-    return pairs, dead
-
-
-def languages(work: BoostWork, shard: shards.Shard) -> list[str | None]:
-    """The language of each selected row of a shard, None for dead letters: what `limit` counts by. Raises `UserError` if the
-    file cannot be read."""
-    with shards.explained(shard):
-        return [outcome.language if isinstance(outcome, Pair) else None for outcome in _outcomes(work, shard)]
-
-
-def _outcomes(work: BoostWork, shard: shards.Shard) -> Iterator[Pair | DeadLetter]:
-    reader = _reader(work, shard.format)
-    for position, line, offset, raw in shards.read(shard):
-        yield reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
+    return *work.corpus.read(shard), NOTHING_FINISHED
 
 
 def _gated(gate: Gate, pairs: list[Pair], finished: pa.Table) -> tuple[list[Pair], pa.Table]:
@@ -161,18 +131,6 @@ def _gated(gate: Gate, pairs: list[Pair], finished: pa.Table) -> tuple[list[Pair
     left = output.skipped(list(itertools.compress(pairs, skips)), list(itertools.compress(places, skips)))
     rest = [pair for pair, skip in zip(pairs, skips, strict=True) if not skip]
     return rest, pa.concat_tables([finished, left])
-
-
-@functools.lru_cache(maxsize=2)
-def locales_of(work: BoostWork) -> Locales:
-    """The languages that the run knows."""
-    return Locales(json.loads(work.locales))
-
-
-@functools.lru_cache(maxsize=8)
-def _reader(work: BoostWork, form: str) -> Reader:
-    identifier = Identifier(locales_of(work))
-    return Reader(FORMATS[form], locales_of(work), work.settings.language, identifier.identify)
 
 
 @functools.lru_cache(maxsize=2)
@@ -187,14 +145,14 @@ def _requester(work: BoostWork) -> Requester:
 @functools.lru_cache(maxsize=256)
 def _heading(work: BoostWork, language: str) -> str:
     """What stands before the serialised pair in the prompt of a language."""
-    return prompts.heading(work.settings.template, locales_of(work).resolve(language))
+    return prompts.heading(work.settings.template, locales_of(work.locales).resolve(language))
 
 
 @functools.lru_cache(maxsize=2)
 def _guard(work: BoostWork) -> Guard:
-    return Guard(work.settings.guard, locales_of(work))
+    return Guard(work.settings.guard, locales_of(work.locales))
 
 
 @functools.lru_cache(maxsize=2)
 def _gate(work: BoostWork) -> Gate:
-    return Gate(work.settings.gate, work.settings.guard, locales_of(work))
+    return Gate(work.settings.gate, work.settings.guard, locales_of(work.locales))

@@ -128,7 +128,7 @@ def test_a_column_without_numbers_is_told_with_the_keys_that_there_are(tmp_path:
     settings = BoostSettings.model_validate({**given, "gate": {"column": column, "at_least": 1}})
     work = BoostWork(settings, json.dumps(load_locales().fingerprint(), ensure_ascii=False))
     with pytest.raises(UserError, match=f"None of 40 rows .* in the column '{column}' .*{told}"):
-        plan.make(work, f"{tmp_path}/run", inputs.find(settings.input), False, map)
+        plan.planned(work, f"{tmp_path}/run", inputs.find(settings.input), 0, map)
     sighted = settings.model_copy(update={"gate": GateSettings(column="score", at_least=1)})
-    found = plan.make(BoostWork(sighted, work.locales), f"{tmp_path}/run", inputs.find(settings.input), False, map)
-    assert found.rows.sum() == 40
+    (found,) = plan.planned(BoostWork(sighted, work.locales), f"{tmp_path}/run", inputs.find(settings.input), 0, map)
+    assert sum(found.column("rows").to_pylist()) == 40
