@@ -1,0 +1,65 @@
+"""Whether a sentence negates, in any of the known languages: `negation.yaml` says how they do.
+
+A translation that has lost a "not" reads well and says the opposite, so nothing but the source gives it away.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import regex
+import yaml
+
+
+class _Signs(NamedTuple):
+    """The patterns of one language."""
+
+    any: regex.Pattern[str]
+    strong: regex.Pattern[str] | None
+    idioms: regex.Pattern[str] | None
+
+
+_NOTHING: Final = "(?!)"
+
+
+def known(language: str) -> bool:
+    """Whether it is known how a language (an ISO 639-1 code) negates."""
+    return language in _languages()
+
+
+def negates(text: str, language: str) -> bool:
+    """Whether there is a negation in `text`, strong or weak. Raises KeyError for a language that is not `known`."""
+    return _languages()[language].any.search(text) is not None
+
+
+def denies(text: str, language: str) -> str | None:
+    """The first word in `text` that negates its clause for sure, and that a translation has to negate too; None where there is
+    none, or nothing is known of the language as one that is translated from."""
+    signs = _languages().get(language)
+    if signs is None or signs.strong is None:
+        return None
+    if signs.idioms is not None:
+        text = signs.idioms.sub(" ", text)
+    found = signs.strong.search(text)
+    return found[0] if found else None
+
+
+@lru_cache(maxsize=1)
+def _languages() -> dict[str, _Signs]:
+    text = resources.files("midb_ray.signals").joinpath("negation.yaml").read_text(encoding="utf-8")
+    return {language: _signs(entry) for language, entry in yaml.safe_load(text).items()}
+
+
+def _signs(entry: dict[str, Any]) -> _Signs:
+    words, pieces = entry.get("words", _NOTHING), entry.get("pieces", _NOTHING)
+    return _Signs(
+        _compiled(rf"\b(?:{words})\b|{pieces}"),
+        _compiled(rf"\b(?:{entry['strong']})\b") if "strong" in entry else None,
+        _compiled(rf"\b(?:{entry['idioms']})") if "idioms" in entry else None,
+    )
+
+
+def _compiled(pattern: str) -> regex.Pattern[str]:
+    return regex.compile(pattern.replace("\n", "").replace(" |", "|"), regex.IGNORECASE)

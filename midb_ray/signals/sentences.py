@@ -1,0 +1,50 @@
+"""The lines and sentences of a text, as spans: what translations are laid side by side by.
+
+A sentence ends at a mark of its script and the white space behind it (none is needed after full-width marks). Nothing is known of
+abbreviations: they cut source and translation alike, and where they do not, `alignment` takes the line as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+_END: Final = re.compile(
+    r"(?<=[.!?…؟;])[\"'”’»)\]]{0,3}[ \t\u00a0]+|(?<=[。！？])[”」』）)\]\"]{0,3}[ \t]*|(?<=[۔।])[ \t]+"
+)
+_LINE: Final = re.compile(r"[^\n\r\u2028\u2029]+")
+
+
+class Span(NamedTuple):
+    """Characters `start` to `end` of a text."""
+
+    start: int
+    end: int
+
+    def of(self, text: str) -> str:
+        """What stands there."""
+        return text[self.start : self.end]
+
+
+def lines(text: str) -> list[Span]:
+    """The lines that are not blank, without the white space around them."""
+    return [span for match in _LINE.finditer(text) if (span := _trimmed(text, match.start(), match.end())) is not None]
+
+
+def sentences(text: str, line: Span) -> list[Span]:
+    """The sentences of a line, without the white space between them; at least one."""
+    found, start = [], line.start
+    for match in _END.finditer(text, line.start, line.end):
+        if (span := _trimmed(text, start, match.end())) is not None and match.end() < line.end:
+            found.append(span)
+            start = match.end()
+    if (rest := _trimmed(text, start, line.end)) is not None:
+        found.append(rest)
+    return found
+
+
+def _trimmed(text: str, start: int, end: int) -> Span | None:
+    piece = text[start:end]
+    left = len(piece) - len(piece.lstrip())
+    stripped = len(piece.strip())
+    return Span(start + left, start + left + stripped) if stripped else None
