@@ -1,0 +1,141 @@
+"""Cross-lingual consistency: whether a translation still says what its source says, as far as that can be told without a model.
+
+Numbers, links, lists, negation and questions have to survive; a quantity in the units of the place, with its number converted, is
+none that was lost. Sections are compared with each other, sentence by sentence where they can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from midb_ray.locales import Locale
+from midb_ray.pairs import Text
+from midb_ray.quality.findings import SECTIONS, Finding, Section, cut
+from midb_ray.signals import lengths, negation, numbers, questions, structure
+from midb_ray.signals.alignment import Pairing, pairings
+from midb_ray.signals.sentences import Span
+
+_FEW_LETTERS: Final = 20  # of a sentence of the source; fewer may well have gone into its neighbours
+_PROSE: Final = 30  # letters of a text that ends with a mark if it ends at all
+_FEW_WORDS: Final = 5  # words; fewer may be a name or a title
+_LIST: Final = 3  # items of a list
+_TAIL: Final = 40  # characters of a text that show how it ends
+_ENDS: Final = frozenset('.!?)”"。！？…')
+_STOPS: Final = frozenset(
+    ".!?…。！？؟;:：)）]」』”\"»*`>}|’'"
+)  # what a text may end with that is whole, in any language
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One section of a pair beside its source."""
+
+    section: Section
+    source: str
+    target: str
+    origin: Locale
+    locale: Locale
+
+    @cached_property
+    def pairings(self) -> list[Pairing]:
+        """Sentences side by side."""
+        return list(pairings(self.source, self.target, lengths.ratio(self.origin.language, self.locale.language)))
+
+    def beside(self, place: int) -> Span:
+        """The stretch of the target that stands for the sentence at a place of the source; an empty one at the end where nothing
+        does."""
+        for found in self.pairings:
+            if found.source is not None and place < found.source.end:
+                return found.target or Span(len(self.target), len(self.target))
+        return Span(len(self.target), len(self.target))
+
+    def lost(self, kind: str, text: str) -> Finding:
+        """The finding that a piece of the source is missing."""
+        place = self.source.find(text)
+        start, end = self.beside(max(place, 0))
+        return Finding(kind, self.section, start, end, cut(text))
+
+
+def inconsistencies(source: Text, target: Text, origin: Locale, locale: Locale) -> list[Finding]:
+    """What of `source`, a pair in the language of `origin`, did not come through in `target`, the pair in that of `locale`."""
+    found: list[Finding] = []
+    for section, before, after in zip(SECTIONS, source, target, strict=True):
+        if not before.strip():
+            continue
+        if not after.strip():
+            found.append(Finding("omitted", section, 0, 0, cut(before.strip())))
+            continue
+        sides = Sides(section, before, after, origin, locale)
+        for check in _CHECKS:
+            found += check(sides)
+    return found
+
+
+def _numbers(sides: Sides) -> Iterator[Finding]:
+    for text in numbers.lost(sides.source, sides.target, sides.locale):
+        yield sides.lost("lost_number", text)
+
+
+def _links(sides: Sides) -> Iterator[Finding]:
+    yield from _missing(sides, "lost_url", structure.urls)
+    yield from _missing(sides, "lost_email", structure.emails)
+    yield from _missing(sides, "lost_placeholder", structure.placeholders)
+
+
+def _missing(sides: Sides, kind: str, find: Callable[[str], set[str]]) -> Iterator[Finding]:
+    had = find(sides.source)
+    for text in sorted(had - find(sides.target)) if had else ():
+        yield sides.lost(kind, text)
+
+
+def _lists(sides: Sides) -> Iterator[Finding]:
+    had = structure.items(sides.source)
+    if had < _LIST or structure.lines(sides.target) >= structure.lines(sides.source):
+        return
+    if (has := structure.items(sides.target)) < had:
+        yield Finding("lost_list", sides.section, 0, len(sides.target), f"{has} of {had} items")
+
+
+def _end(sides: Sides) -> Iterator[Finding]:
+    before, after = sides.source.rstrip(), sides.target.rstrip()
+    if before[-1] in _ENDS and after[-1] not in _STOPS and _letters(after) > _PROSE:
+        start = max(len(after) - _TAIL, 0)
+        yield Finding("truncated", sides.section, start, len(after), after[start:])
+
+
+def _sentences(sides: Sides) -> Iterator[Finding]:
+    for found in sides.pairings:
+        if found.source is None:
+            continue
+        source = found.source.of(sides.source)
+        if found.target is None:
+            if _letters(source) >= _FEW_LETTERS:
+                end = sides.beside(found.source.start).end
+                yield Finding("omitted", sides.section, end, end, cut(source))
+            continue
+        target = found.target.of(sides.target)
+        if source.casefold() == target.casefold():
+            if sides.section != "input" and len(structure.prose(target).split()) >= _FEW_WORDS:
+                yield Finding("untranslated", sides.section, *found.target, cut(target))
+            continue
+        yield from _sense(sides, found.target, source, target, found.whole)
+
+
+def _sense(sides: Sides, place: Span, source: str, target: str, whole: bool) -> Iterator[Finding]:
+    """Whether a sentence still denies and asks what it did."""
+    language = sides.locale.language
+    denial = negation.denies(source, sides.origin.language) if negation.known(language) else None
+    if denial is not None and not negation.negates(target, language):
+        yield Finding("lost_negation", sides.section, *place, denial)
+    if whole and source.rstrip('"”’*) ').endswith("?") and not questions.asks(target, language):
+        yield Finding("lost_question", sides.section, *place, cut(source))
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
+
+
+_CHECKS: Final = (_numbers, _links, _lists, _end, _sentences)
