@@ -6,6 +6,7 @@ none that was lost. Sections are compared with each other, sentence by sentence 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ _PROSE: Final = 30  # letters of a text that ends with a mark if it ends at all
 _FEW_WORDS: Final = 5  # words; fewer may be a name or a title
 _LIST: Final = 3  # items of a list
 _TAIL: Final = 40  # characters of a text that show how it ends
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _ENDS: Final = frozenset('.!?)”"。！？…')
 _STOPS: Final = frozenset(
     ".!?…。！？؟;:：)）]」』”\"»*`>}|’'"
@@ -118,7 +120,7 @@ def _sentences(sides: Sides) -> Iterator[Finding]:
             continue
         target = found.target.of(sides.target)
         if source.casefold() == target.casefold():
-            if sides.section != "input" and len(structure.prose(target).split()) >= _FEW_WORDS:
+            if sides.section != "input" and _is_prose(target):
                 yield Finding("untranslated", sides.section, *found.target, cut(target))
             continue
         yield from _sense(sides, found.target, source, target, found.whole)
@@ -132,6 +134,12 @@ def _sense(sides: Sides, place: Span, source: str, target: str, whole: bool) -> 
         yield Finding("lost_negation", sides.section, *place, denial)
     if whole and source.rstrip('"”’*) ').endswith("?") and not questions.asks(target, language):
         yield Finding("lost_question", sides.section, *place, cut(source))
+
+
+def _is_prose(text: str) -> bool:
+    """Whether a sentence has words enough to be one of a language, and is no formula, line of code or list of names."""
+    words = _WORD.findall(structure.prose(text))
+    return len(words) >= _FEW_WORDS and 2 * sum(map(str.islower, words)) > len(words)
 
 
 def _letters(text: str) -> int:
