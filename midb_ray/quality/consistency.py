@@ -77,8 +77,15 @@ def inconsistencies(source: Text, target: Text, origin: Locale, locale: Locale) 
 
 
 def _numbers(sides: Sides) -> Iterator[Finding]:
-    for text in numbers.lost(sides.source, sides.target, sides.locale):
-        yield sides.lost("lost_number", text)
+    """Numbers that stand in no form in what stands beside their sentence."""
+    if not numbers.has_digit(sides.source):
+        return
+    for found in sides.pairings:
+        if found.source is None or found.target is None:
+            continue
+        source, target = found.source.of(sides.source), found.target.of(sides.target)
+        for text in numbers.lost(source, target, sides.locale):
+            yield Finding("lost_number", sides.section, *found.target, text)
 
 
 def _links(sides: Sides) -> Iterator[Finding]:
@@ -119,11 +126,21 @@ def _sentences(sides: Sides) -> Iterator[Finding]:
                 yield Finding("omitted", sides.section, end, end, cut(source))
             continue
         target = found.target.of(sides.target)
-        if source.casefold() == target.casefold():
-            if sides.section != "input" and _is_prose(target):
-                yield Finding("untranslated", sides.section, *found.target, cut(target))
+        if source.casefold() not in target.casefold():
+            yield from _sense(sides, found.target, source, target, found.whole)
+
+
+def _untranslated(sides: Sides) -> Iterator[Finding]:
+    """Sentences of the source that stand in the translation. An input may be in the language that a task is about."""
+    if sides.section == "input":
+        return
+    for found in sides.pairings:
+        if found.source is None:
             continue
-        yield from _sense(sides, found.target, source, target, found.whole)
+        source = found.source.of(sides.source)
+        place = sides.target.find(source)
+        if place >= 0 and _is_prose(source):
+            yield Finding("untranslated", sides.section, place, place + len(source), cut(source))
 
 
 def _sense(sides: Sides, place: Span, source: str, target: str, whole: bool) -> Iterator[Finding]:
@@ -146,4 +163,4 @@ def _letters(text: str) -> int:
     return sum(map(str.isalpha, text))
 
 
-_CHECKS: Final = (_numbers, _links, _lists, _end, _sentences)
+_CHECKS: Final = (_numbers, _links, _lists, _end, _sentences, _untranslated)

@@ -1,7 +1,8 @@
 """The lines and sentences of a text, as spans: what translations are laid side by side by.
 
-A sentence ends at a mark of its script and the white space behind it (none is needed after full-width marks). Nothing is known of
-abbreviations: they cut source and translation alike, and where they do not, `alignment` takes the line as a whole.
+A sentence ends at a mark of its script and the white space behind it (none is needed after full-width marks, nor before a script
+without spaces). Nothing is known of abbreviations: they cut source and translation alike, and where they do not, `alignment` looks
+for the pairing that fits best.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 
 _END: Final = re.compile(
     r"(?<=[.!?…؟;])[\"'”’»)\]]{0,3}[ \t\u00a0]+|(?<=[。！？])[”」』）)\]\"]{0,3}[ \t]*|(?<=[۔।])[ \t]+"
+    r"|(?<=[^\W\d][.!?])(?=[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f])"
 )
 _LINE: Final = re.compile(r"[^\n\r\u2028\u2029]+")
 
