@@ -84,7 +84,7 @@ def _numbers(sides: Sides) -> Iterator[Finding]:
         if found.source is None or found.target is None:
             continue
         source, target = found.source.of(sides.source), found.target.of(sides.target)
-        for text in numbers.lost(source, target, sides.locale):
+        for text in numbers.lost(source, target, sides.locale) or numbers.fewer(source, target):
             yield Finding("lost_number", sides.section, *found.target, text)
 
 

@@ -70,6 +70,21 @@ def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
     ]
 
 
+def fewer(before: str, after: str) -> list[str]:
+    """The numbers of `before` that stand in `after` less often, while a number stands there that `before` does not have: one of
+    several was changed."""
+    wanted, found = numbers(structure.without_markers(structure.prose(before))), numbers(structure.prose(after))
+    known = set().union(*(number.values for number in wanted))
+    if all(not known.isdisjoint(number.values) for number in found):
+        return []
+    return [
+        number.text
+        for place, number in enumerate(wanted)
+        if not any(number.values == one.values for one in wanted[:place])
+        and 0 < _times(number, found) < _times(number, wanted)
+    ]
+
+
 def kept_share(before: str, after: str, few: int) -> float:
     """The share of the different numbers of `before` that stand in some form in `after`; 1 where there are fewer than `few`."""
     try:  # without a digit, the commonest case
@@ -96,6 +111,11 @@ def _known(text: str) -> set[str]:
 
 def _stands(number: Number, known: set[str]) -> bool:
     return not known.isdisjoint(number.values) or (len(number.parts) > 1 and known.issuperset(number.parts))
+
+
+def _times(number: Number, among: list[Number]) -> int:
+    """How many numbers may be the same as this one."""
+    return sum(not number.values.isdisjoint(one.values) for one in among)
 
 
 def _spelled(before: str, after: str, locale: Locale | None) -> set[str]:
