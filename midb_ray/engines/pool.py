@@ -101,6 +101,7 @@ def stream(
     context.execution_options.preserve_order = False
     shard_rows = _rows_per_shard(storage.join(run.uri, PLAN), shards)
     in_flight, together = pool.in_flight(shard_rows, rows_at_once)
+    left = shards - int(done.sum())
     # An actor is given one bundle more than are inside it. With Ray Data's own threshold, 1.75 times what is inside, no pool with
     # more than one bundle in flight would ever grow.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
@@ -116,7 +117,7 @@ def stream(
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=pool.cpus_per_task,
-            compute=ray.data.TaskPoolStrategy(math.ceil((shards - int(done.sum())) * shard_rows / _ROWS_PER_TASK) or 1),
+            compute=ray.data.TaskPoolStrategy(max(math.ceil(left * shard_rows / _ROWS_PER_TASK), 1)),
         )
         dataset = dataset.map_batches(
             EngineActor,

@@ -14,7 +14,7 @@ from typing import Final
 
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
-from midb_ray.quality.findings import SECTIONS, Finding, Section, cut
+from midb_ray.quality.findings import Finding, cut
 from midb_ray.signals import lengths, negation, numbers, questions, structure
 from midb_ray.signals.alignment import Pairing, pairings
 from midb_ray.signals.sentences import Span
@@ -26,16 +26,14 @@ _LIST: Final = 3  # items of a list
 _TAIL: Final = 40  # characters of a text that show how it ends
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _ENDS: Final = frozenset('.!?)”"。！？…')
-_STOPS: Final = frozenset(
-    ".!?…。！？؟;:：)）]」』”\"»*`>}|’'"
-)  # what a text may end with that is whole, in any language
+_STOPS: Final = frozenset(".!?…。！？؟;:：)）]」』”\"»*`>}|’'")  # what a whole text may end with, in any language
 
 
 @dataclass(frozen=True)
 class Sides:
     """One section of a pair beside its source."""
 
-    section: Section
+    section: str
     source: str
     target: str
     origin: Locale
@@ -64,7 +62,7 @@ class Sides:
 def inconsistencies(source: Text, target: Text, origin: Locale, locale: Locale) -> list[Finding]:
     """What of `source`, a pair in the language of `origin`, did not come through in `target`, the pair in that of `locale`."""
     found: list[Finding] = []
-    for section, before, after in zip(SECTIONS, source, target, strict=True):
+    for section, before, after in zip(Text._fields, source, target, strict=True):
         if not before.strip():
             continue
         if not after.strip():

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 Dimension = Literal["content", "translation", "localisation"]
-Section = Literal["instruction", "input", "response"]
-SECTIONS: Final[tuple[Section, ...]] = ("instruction", "input", "response")
 
 LONGEST: Final = 120
 """Characters of a text in a finding; what is longer is cut, and its span tells the rest."""
 
 
 class Finding(NamedTuple):
-    """One defect. It stands at characters `start` to `end` of the section; where something is missing, that is the sentence in
-    which it should stand, or an empty span. `text` is what was found there or what of the source is missing, `suggestion` what
-    should stand there, None where that is not known."""
+    """One defect. It stands at characters `start` to `end` of a section (a field of `pairs.Text`); where something is missing, that
+    is the sentence in which it should stand, or an empty span. `text` is what was found there or what of the source is missing,
+    `suggestion` what should stand there, None where that is not known."""
 
     kind: str
-    section: Section
+    section: str
     start: int
     end: int
     text: str
@@ -38,7 +36,6 @@ KINDS: Final[dict[str, Kind]] = {
     "lost_url": Kind("translation", "a link of the source is gone or was changed"),
     "lost_email": Kind("translation", "an e-mail address of the source is gone or was changed"),
     "lost_placeholder": Kind("translation", "a placeholder of the source is gone or was changed"),
-    "lost_code": Kind("translation", "a name in code of the source is gone or was translated"),
     "lost_list": Kind("translation", "a list has fewer items than in the source"),
     "lost_negation": Kind("translation", "the source says no and the translation does not"),
     "lost_question": Kind("translation", "the source asks and the translation does not"),

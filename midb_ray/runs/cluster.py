@@ -23,7 +23,7 @@ _WAITING = 64  # tasks under way at most, so that neither tasks nor results pile
 _PATIENCE = 10.0  # seconds for a head node to answer
 _COPY = "/runtime_resources/working_dir_files/"  # where Ray unpacks the working folder of a submitted job
 _NOTES = b"midb_ray"
-_ADDRESS = "check --address (or RAY_ADDRESS) and that the cluster is up."
+_ADVICE = "check --address (or RAY_ADDRESS) and that the cluster is up."
 _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for a slot
 
 
@@ -56,7 +56,7 @@ def connected(address: str | None) -> Iterator[bool]:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())[:300].rstrip(".")
-        raise UserError(f"Cannot reach a Ray cluster at {target!r}: {said}; {_ADDRESS}") from None
+        raise UserError(f"Cannot reach a Ray cluster at {target!r}: {said}; {_ADVICE}") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)  # Ray's own handler leaves without a word
     try:
@@ -83,7 +83,7 @@ def _probe(target: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
     except (OSError, OverflowError) as error:
-        raise UserError(f"Cannot reach a Ray cluster at {target!r}: {error}; {_ADDRESS}") from None
+        raise UserError(f"Cannot reach a Ray cluster at {target!r}: {error}; {_ADVICE}") from None
 
 
 def note(key: str, text: str | None) -> None:

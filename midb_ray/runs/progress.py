@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections import deque
-from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from rich.console import Console
@@ -60,9 +59,7 @@ class Progress:
         self._heart.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self._ended.set()
         self._heart.join()
         if self._live:

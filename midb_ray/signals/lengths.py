@@ -8,11 +8,11 @@ from importlib import resources
 import yaml
 
 
-def ratio(source: str, target: str, otherwise: float = 1.0) -> float:
-    """Characters of the language `target` that stand for one character of `source` (ISO 639-1 codes); `otherwise` where one of them
-    was not measured."""
+def ratio(source: str, target: str) -> float:
+    """Characters of the language `target` that stand for one character of `source` (ISO 639-1 codes); 1 where one of them was
+    not measured."""
     known = _known()
-    return known[target] / known[source] if source in known and target in known else otherwise
+    return known[target] / known[source] if source in known and target in known else 1.0
 
 
 @lru_cache(maxsize=1)

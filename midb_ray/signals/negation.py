@@ -57,9 +57,9 @@ def _signs(entry: dict[str, Any]) -> _Signs:
     return _Signs(
         _compiled(rf"\b(?:{words})\b|{pieces}"),
         _compiled(rf"\b(?:{entry['strong']})\b") if "strong" in entry else None,
-        _compiled(rf"\b(?:{entry['idioms']})") if "idioms" in entry else None,
+        _compiled(rf"\b(?:{'|'.join(entry['idioms'])})") if "idioms" in entry else None,
     )
 
 
 def _compiled(pattern: str) -> regex.Pattern[str]:
-    return regex.compile(pattern.replace("\n", "").replace(" |", "|"), regex.IGNORECASE)
+    return regex.compile(pattern, regex.IGNORECASE)

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _MARKS: Final = re.compile("[?？؟⁇⸮]")
-_GREEK: Final = re.compile("[;;]")  # the Greek question mark, of its own and as everybody writes it
+_GREEK: Final = re.compile("[;\u037e]")  # as everybody writes it, and of its own
 _WORDS: Final = {
     "ja": re.compile("か(?:[。.」』）)]|$)|でしょう|[のだ]ろう"),
     "ko": re.compile(r"(?:까|나요|가요|는지|은지|을지)(?:\W|$)"),
@@ -14,18 +14,13 @@ _WORDS: Final = {
     "id": re.compile(
         r"\b(?:apa\w*|siapa\w*|bagaimana\w*|mengapa|kenapa|berapa\w*|kapan\w*|di ?mana\w*|\w+kah)\b", re.IGNORECASE
     ),
-    "ar": re.compile(r"\b(?:هل|ما|ماذا|من|متى|أين|كيف|كم|لماذا|أي)\b"),
-    "vi": re.compile(r"\b(?:gì|nào|ai|sao|đâu|bao giờ|mấy|không)\b", re.IGNORECASE),
 }
 _WORDS["ms"] = _WORDS["id"]
 
 
-def marked(text: str, language: str) -> bool:
-    """Whether a question mark stands in `text`."""
-    return _MARKS.search(text) is not None or (language == "el" and _GREEK.search(text) is not None)
-
-
 def asks(text: str, language: str) -> bool:
     """Whether `text` may be a question: by a mark, or by a word of the language (an ISO 639-1 code) that asks."""
+    if _MARKS.search(text) is not None or (language == "el" and _GREEK.search(text) is not None):
+        return True
     words = _WORDS.get(language)
-    return marked(text, language) or (words is not None and words.search(text) is not None)
+    return words is not None and words.search(text) is not None

@@ -15,10 +15,9 @@ from midb_ray.engines.flight import unpack
 from midb_ray.locales import load_locales
 from midb_ray.pairs import Text
 from midb_ray.prompts import serialise
-from midb_ray.runs import planning, staging
 from midb_ray.runs.figures import Figures
-from midb_ray.runs.inputs import InputFile
 from midb_ray.runs.shards import Shard
+from tests.corpora.plans import plan
 
 ROWS = [
     {"instruction": f"Zähle bis {n}.", "output": f"Ich zähle bis {n}.", "language": "de" if n % 2 else "fr"}
@@ -32,13 +31,6 @@ def boost_work(tmp_path: Path) -> BoostWork:
         {"input": ["corpus"], "output": f"{tmp_path}/run", "engine": {"kind": "echo"}, "shard_rows": 8}
     )
     return BoostWork(settings, json.dumps(load_locales().fingerprint(), ensure_ascii=False))
-
-
-def plan(folder: Path, content: bytes) -> list[Shard]:
-    (folder / "corpus").write_bytes(content)
-    staged = staging.stage(f"{folder}/staging", 8, InputFile("corpus", f"{folder}/corpus", len(content), ""))
-    tasks = planning.scans(staged.file, staged.uri, staged.layout, "alpaca", 8, 1.0, staged.error)
-    return list(planning.assemble(tasks, map(planning.scan, tasks)))
 
 
 def sampled(work_before: BoostWork, samples: int, **more: object) -> BoostWork:

@@ -14,9 +14,8 @@ import pytest
 from midb_ray.corpora.corpus import Corpus
 from midb_ray.corpora.settings import CorpusSettings
 from midb_ray.locales import load_locales
-from midb_ray.runs import planning, staging
-from midb_ray.runs.inputs import InputFile
-from midb_ray.runs.shards import Shard
+from midb_ray.runs import planning
+from tests.corpora.plans import plan
 
 ROWS = [
     {"instruction": f"Zähle bis {n}.", "output": f"Ich zähle bis {n}.", "language": "de" if n % 2 else "fr"}
@@ -28,13 +27,6 @@ ROWS = [
 def corpus(tmp_path: Path) -> Corpus:
     settings = CorpusSettings(input=("corpus",), output=f"{tmp_path}/run", shard_rows=8)
     return Corpus(settings, json.dumps(load_locales().fingerprint(), ensure_ascii=False))
-
-
-def plan(folder: Path, content: bytes) -> list[Shard]:
-    (folder / "corpus").write_bytes(content)
-    staged = staging.stage(f"{folder}/staging", 8, InputFile("corpus", f"{folder}/corpus", len(content), ""))
-    tasks = planning.scans(staged.file, staged.uri, staged.layout, "alpaca", 8, 1.0, staged.error)
-    return list(planning.assemble(tasks, map(planning.scan, tasks)))
 
 
 def damaged(folder: Path) -> bytes:
