@@ -7,39 +7,25 @@ from typing import Any
 import pydantic
 
 from midb_ray import prompts
-from midb_ray.boosting.cap_settings import CapSettings
 from midb_ray.boosting.gate_settings import GateSettings
 from midb_ray.boosting.guard_settings import GuardSettings
 from midb_ray.boosting.reasons import REASONS
-from midb_ray.corpora.settings import CorpusSettings
-from midb_ray.engines.pool_settings import PoolSettings
-from midb_ray.engines.settings import EngineSettings
+from midb_ray.corpora.settings import PoolJobSettings
 from midb_ray.pairs import DECISIONS
 
 
-class BoostSettings(CorpusSettings):
+class BoostSettings(PoolJobSettings):
     """Rewrite an instruction corpus with a booster: every pair comes out once, boosted where the guard accepts it."""
 
     template: prompts.Template = "locale"
     """Prompt template: locale names language, region and conventions; plain is the published one."""
-    engine: EngineSettings = pydantic.Field(default_factory=dict, validate_default=True)
-    pool: PoolSettings = PoolSettings()
     gate: GateSettings = GateSettings()
     guard: GuardSettings = GuardSettings()
-    caps: CapSettings = CapSettings()
     samples: int = pydantic.Field(1, ge=1, le=64)
     """Answers for each pair, of which the first that the guard accepts is taken; more than one need a temperature."""
     only: tuple[str, ...] = ()
     """The input is the folder of an earlier boost run, of which only pairs with these decisions (kept_original:truncated: with this
     reason) are tried again, from their raw texts; all others go over as they are."""
-
-    @pydantic.field_validator("caps")
-    @classmethod
-    def _tokens_are_counted(cls, caps: CapSettings, info: pydantic.ValidationInfo) -> CapSettings:
-        engine = info.data.get("engine")
-        if caps.tokens is not None and engine is not None and engine.kind == "echo":
-            raise ValueError("the echo engine counts no tokens, so caps.tokens would never be reached; leave it out")
-        return caps
 
     @pydantic.field_validator("samples")
     @classmethod

@@ -7,6 +7,9 @@ from typing import Any, Literal
 import pydantic
 
 from midb_ray.config import Settings
+from midb_ray.engines.cap_settings import CapSettings
+from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.settings import EngineSettings
 
 
 class CorpusSettings(Settings):
@@ -51,3 +54,19 @@ class CorpusSettings(Settings):
             "sample": self.sample,
             "limit": self.limit,
         }
+
+
+class PoolJobSettings(CorpusSettings):
+    """What jobs have in common that send a corpus through a pool of engines."""
+
+    engine: EngineSettings = pydantic.Field(default_factory=dict, validate_default=True)
+    pool: PoolSettings = PoolSettings()
+    caps: CapSettings = CapSettings()
+
+    @pydantic.field_validator("caps")
+    @classmethod
+    def _tokens_are_counted(cls, caps: CapSettings, info: pydantic.ValidationInfo) -> CapSettings:
+        engine = info.data.get("engine")
+        if caps.tokens is not None and engine is not None and engine.kind == "echo":
+            raise ValueError("the echo engine counts no tokens, so caps.tokens would never be reached; leave it out")
+        return caps

@@ -39,8 +39,9 @@ class _Moment(NamedTuple):
 class Progress:
     """The state of a run between its first and its last shard. Use as a context manager."""
 
-    def __init__(self, run: str, job: str, rows: int, done: Figures, seconds: float) -> None:
-        self._run, self._job, self._rows, self._seconds = run, job, rows, seconds
+    def __init__(self, run: str, job: str, rows: int, done: Figures, seconds: float, watched: str = "boosted") -> None:
+        """`watched` is the decision of which the share is told."""
+        self._run, self._job, self._rows, self._seconds, self._watched = run, job, rows, seconds, watched
         self.figures = done
         self._resumed_at = done.rows_in
         self._started = time.monotonic()
@@ -101,7 +102,7 @@ class Progress:
         return (
             f"{self._job}: {state['rows_in']:,} of {state['rows']:,} pairs ({state['share']:.1%}), "
             f"{_speed(state)}, {_engines(state)}, "
-            f"{state['accepted']:.1%} boosted, {state['dead_letters']:,} dead letters, ETA {eta}"
+            f"{state[self._watched]:.1%} {self._watched}, {state['dead_letters']:,} dead letters, ETA {eta}"
         )
 
     def _state(self) -> dict[str, Any]:
@@ -122,7 +123,7 @@ class Progress:
                 "tokens_per_second_per_engine": (now.tokens - then.tokens) / elapsed / max(len(active), 1),
                 "busy": (now.busy - then.busy) / up if up > 0 else 0.0,
                 "duplicates": self.figures.duplicates,
-                "accepted": self.figures.total("boosted") / max(self.figures.rows_out, 1),
+                self._watched: self.figures.total(self._watched) / max(self.figures.rows_out, 1),
                 "dead_letters": self.figures.dead_letters,
                 "seconds": now.seconds,
                 "eta_seconds": left / speed if speed > 0 else (0.0 if left <= 0 else None),
@@ -146,7 +147,7 @@ class Progress:
         table.add_row("pairs", f"{state['rows_in']:,} of {state['rows']:,} ({state['share']:.1%})")
         table.add_row("speed", _speed(state))
         table.add_row("engines", _engines(state))
-        table.add_row("boosted", f"{state['accepted']:.1%}")
+        table.add_row(self._watched, f"{state[self._watched]:.1%}")
         table.add_row("dead letters", f"{state['dead_letters']:,}")
         table.add_row("time left", eta)
         return table

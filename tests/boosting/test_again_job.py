@@ -9,7 +9,8 @@ import pyarrow.dataset as ds
 import pytest
 
 from midb_ray import cli
-from midb_ray.boosting import again, summary
+from midb_ray.boosting import again
+from midb_ray.corpora import summary
 from midb_ray.errors import ExitCode
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

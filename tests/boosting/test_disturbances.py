@@ -48,15 +48,15 @@ def test_a_file_that_was_cut_under_a_run_costs_no_rows_once_it_is_back(tmp_path,
 def test_a_file_that_changed_while_it_was_read_is_told_and_no_summary_claims_to_be_complete(
     tmp_path, make_corpus, capsys, monkeypatch
 ) -> None:
-    from midb_ray.boosting import pipeline
+    from midb_ray.corpora import job
 
-    corpus, stream = make_corpus(40), pipeline._stream
+    corpus, stream = make_corpus(40), job._stream
 
     def disturbed(*arguments):
         stream(*arguments)
         corpus.write_bytes(corpus.read_bytes().replace(b"Regel", b"REGEL"))
 
-    monkeypatch.setattr(pipeline, "_stream", disturbed)
+    monkeypatch.setattr(job, "_stream", disturbed)
     assert boost(tmp_path / "run", "--input", corpus) == 2
     assert "has changed since the run" in capsys.readouterr().err
     assert not (tmp_path / "run" / "summary.json").exists()

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from midb_ray import cli
-from midb_ray.boosting import summary
+from midb_ray.corpora import summary
 from midb_ray.pairs import BOOSTED_SCHEMA, DEAD_LETTER_SCHEMA
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

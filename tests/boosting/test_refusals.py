@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from midb_ray import cli
-from midb_ray.boosting import summary
+from midb_ray.corpora import summary
 from midb_ray.engines import registry as engines
 from midb_ray.runs import claim
 
@@ -157,12 +157,12 @@ def test_a_dry_run_says_what_would_be_refused_and_what_would_go_on(tmp_path, mak
 
 
 def test_a_job_that_breaks_off_says_how_to_go_on(tmp_path, make_corpus, capsys, monkeypatch) -> None:
-    from midb_ray.boosting import pipeline
+    from midb_ray.corpora import job
 
     def broken(*_):
         raise RuntimeError("something is broken")
 
-    monkeypatch.setattr(pipeline, "_stream", broken)
+    monkeypatch.setattr(job, "_stream", broken)
     for more, told in (([], "The same command goes on"), (["--fresh"], "The same command without --fresh goes on")):
         assert boost(tmp_path / "run", "--input", make_corpus(3), *more) == 3
         assert told in capsys.readouterr().err

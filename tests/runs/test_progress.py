@@ -47,7 +47,7 @@ def test_the_folder_says_how_far_the_run_is(run: str) -> None:
         watch.add(shard("fr", 3, 1))
         assert "10 of 20 pairs (50.0%)" in watch.line()
         assert "75.0% boosted, 2 dead letters" in watch.line()
-    assert (state(run)["state"], state(run)["rows_in"], state(run)["accepted"]) == ("finished", 10, 0.75)
+    assert (state(run)["state"], state(run)["rows_in"], state(run)["boosted"]) == ("finished", 10, 0.75)
     times = [json.loads(line)["seconds"] for line in storage.read_bytes(f"{run}/metrics.jsonl").splitlines()]
     assert len(times) == 2
     assert times == sorted(times)

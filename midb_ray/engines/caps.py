@@ -8,8 +8,8 @@ import threading
 import time
 from typing import NamedTuple
 
-from midb_ray.boosting.cap_settings import CapSettings
 from midb_ray.engines import halt
+from midb_ray.engines.cap_settings import CapSettings
 from midb_ray.runs import folder, storage
 from midb_ray.runs.figures import Figures
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from midb_ray.boosting import caps, summary
+from midb_ray.boosting.pipeline import BoostJob
 from midb_ray.boosting.settings import BoostSettings
+from midb_ray.boosting.work import BoostWork
+from midb_ray.corpora import summary
+from midb_ray.engines.caps import Account
 from midb_ray.runs import folder
 from midb_ray.runs.figures import EngineFigures, Figures
 
@@ -20,8 +23,8 @@ def test_engines_stand_by_node_and_actor_with_the_share_of_time_they_worked(tmp_
     figures.engines[("10.0.0.1", "a")] = EngineFigures(2, 400, 6000, 50.0, 40.0)
     run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
     settings = BoostSettings(input=("a",), output="b", engine={"kind": "echo"})
-    account = caps.Account(run.uri, settings.caps, 1, figures, 60)
-    assert summary.finish(run, settings, 3, 600, figures, account) == 0
+    account = Account(run.uri, settings.caps, 1, figures, 60)
+    assert summary.finish(run, BoostJob(BoostWork(settings, "{}"), {}), 3, 600, figures, account) == 0
     written = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (written["duplicates"], written["generated_tokens"], written["answer_tokens"]) == (100, 8000, 9000)
     assert [engine["node"] for engine in written["engines"]] == ["10.0.0.1", "10.0.0.2"]
@@ -49,6 +52,6 @@ def test_a_run_whose_engine_failed_on_more_than_it_may_ends_with_1(tmp_path: Pat
     run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
     for share, code in ((0.1, 1), (0.15, 0), (1.0, 0)):
         settings = BoostSettings(input=("a",), output="b", engine={"kind": "echo"}, caps={"engine_errors": share})
-        account = caps.Account(run.uri, settings.caps, 1, figures, 60)
-        assert summary.finish(run, settings, 1, 20, figures, account) == code
+        account = Account(run.uri, settings.caps, 1, figures, 60)
+        assert summary.finish(run, BoostJob(BoostWork(settings, "{}"), {}), 1, 20, figures, account) == code
     assert "The engine failed on 3 of 20 requests, more than caps.engine_errors (0.1) allows." in told

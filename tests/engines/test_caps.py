@@ -10,9 +10,8 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from midb_ray.boosting import caps
-from midb_ray.boosting.cap_settings import CapSettings
-from midb_ray.engines import halt
+from midb_ray.engines import caps, halt
+from midb_ray.engines.cap_settings import CapSettings
 from midb_ray.runs.figures import EngineFigures, Figures
 
 
