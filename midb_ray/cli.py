@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _JOBS = {
     "boost": "rewrite an instruction corpus with a booster",
+    "score": "score every pair of a corpus for content, translation and localisation",
     "train": "fine-tune a booster on expert revisions",
     "revisions": "make a training set of expert revisions",
 }
@@ -25,7 +26,7 @@ _JOBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one job; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    jobs: dict[str, Callable[[Sequence[str]], int]] = {"boost": boost, "train": train, "revisions": revisions}
+    jobs: dict[str, Callable[[Sequence[str]], int]] = {"boost": boost, "score": score, "train": train, "revisions": revisions}
     if given and given[0] in jobs:
         return jobs[given[0]](given[1:])
     if given and given[0] in ("--version", "-V"):
@@ -50,6 +51,20 @@ def boost(arguments: Sequence[str]) -> int:
         from midb_ray.boosting import pipeline
 
         return pipeline.boost(settings)
+
+    return _guarded(run, arguments)
+
+
+def score(arguments: Sequence[str]) -> int:
+    """`midb-ray score`, also `jobs/score.py`."""
+    from midb_ray import config
+    from midb_ray.quality.settings import ScoreSettings
+
+    def run() -> int:
+        settings, _ = config.load(ScoreSettings, "midb-ray score", arguments)
+        from midb_ray.quality import pipeline
+
+        return pipeline.score(settings)
 
     return _guarded(run, arguments)
 

@@ -78,6 +78,10 @@ class BoostJob:
         return self.settings.pool
 
     @property
+    def engine(self) -> str:
+        return self.settings.engine.kind
+
+    @property
     def rows_at_once(self) -> int:
         return engines.rows_at_once(self.settings.engine)
 

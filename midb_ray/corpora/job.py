@@ -23,7 +23,6 @@ from midb_ray.engines import room
 from midb_ray.engines.actor import EngineBuilder, Work
 from midb_ray.engines.caps import Account
 from midb_ray.engines.flight import Flight
-from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, PAIR_SCHEMA
 from midb_ray.runs import attempts, claim, cluster, commit, coverage, folder, inputs, progress, shards, storage
@@ -49,11 +48,6 @@ class Job(summary.Told, Protocol):
 
     @property
     def work(self) -> CorpusWork: ...
-
-    @property
-    def pool(self) -> PoolSettings:
-        """The pool as the job needs it."""
-        ...
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from midb_ray.corpora.settings import PoolJobSettings
 from midb_ray.engines.caps import Account
+from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import ExitCode
 from midb_ray.runs import attempts, commit, folder, inputs, progress, shards, storage
 from midb_ray.runs.figures import Figures
@@ -29,8 +30,18 @@ class Told(Protocol):
     def settings(self) -> PoolJobSettings: ...
 
     @property
+    def engine(self) -> str:
+        """The engine as a dry run names it."""
+        ...
+
+    @property
     def watched(self) -> str:
         """The decision of which progress tells the share."""
+        ...
+
+    @property
+    def pool(self) -> PoolSettings:
+        """The pool as the job needs it."""
         ...
 
     def decisions(self, figures: Figures) -> Sequence[str]:
@@ -146,8 +157,8 @@ def describe(
         len(files),
         len(found),
         f"{sum(shard.rows for shard in found):,}",
-        settings.engine.kind,
-        " to ".join(map(str, settings.pool.replicas)),
+        job.engine,
+        " to ".join(map(str, job.pool.replicas)),
         settings.output,
         f", where an earlier run of {len(before)} file(s) would go on" if before else "",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -33,9 +34,12 @@ _REQUEST_SCHEMA = pa.schema(
 _NOT_SENT = Request(None, None, 0)
 
 
+_NOTHING_ADDED: Mapping[str, pa.Array] = MappingProxyType({})
+
+
 class Flight(NamedTuple):
-    """A shard on its way to an engine. `pairs` have `PAIR_SCHEMA` and stay a table: most of their columns go to the output as
-    they are. `requests` stand beside them, as many for each pair, one pair's together; None is a pair that must not reach the
+    """A shard on its way to an engine. `pairs` have `PAIR_SCHEMA`, and behind it what the capability has found out about them by
+    now; they stay a table: most of their columns go to the output as they are. `requests` stand beside them, as many for each pair, one pair's together; None is a pair that must not reach the
     engine. `finished` are rows of the shard that need no engine, with `FINISHED_SCHEMA`."""
 
     shard: int
@@ -51,13 +55,17 @@ def pack(
     dead: Sequence[DeadLetter],
     requests: Sequence[Request | None],
     finished: pa.Table = NOTHING_FINISHED,
+    added: Mapping[str, pa.Array] = _NOTHING_ADDED,
 ) -> pa.Table:
-    """One row; see `Flight`."""
+    """One row; see `Flight`. `added` are the columns of `pairs` behind `PAIR_SCHEMA`."""
+    table = pairs_to_table(list(pairs))
+    for name, column in added.items():
+        table = table.append_column(name, column)
     sent = [_NOT_SENT if request is None else request for request in requests]
     return pa.table(
         {
             "shard": pa.array([shard], pa.int64()),
-            "pairs": nested(pairs_to_table(list(pairs))),
+            "pairs": nested(table),
             "dead_letters": nested(rows_to_table(list(dead), DEAD_LETTER_SCHEMA)),
             "requests": nested(rows_to_table(sent, _REQUEST_SCHEMA)),
             "finished": nested(finished),

@@ -24,23 +24,39 @@ class Finding(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a kind of finding means, and the dimension that it counts for."""
+    """What a kind of finding means, and the dimension that it counts for. `weight`, 0 to 1, is the share of that dimension's score
+    that one such finding takes away: large where the pair cannot be used as it is, small where it is no sure sign of a defect."""
 
     dimension: Dimension
     meaning: str
+    weight: float
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "omitted": Kind("translation", "a sentence of the source has nothing that stands for it"),
-    "lost_number": Kind("translation", "a number of the source stands in no form in the translation"),
-    "lost_url": Kind("translation", "a link of the source is gone or was changed"),
-    "lost_email": Kind("translation", "an e-mail address of the source is gone or was changed"),
-    "lost_placeholder": Kind("translation", "a placeholder of the source is gone or was changed"),
-    "lost_list": Kind("translation", "a list has fewer items than in the source"),
-    "lost_negation": Kind("translation", "the source says no and the translation does not"),
-    "lost_question": Kind("translation", "the source asks and the translation does not"),
-    "untranslated": Kind("translation", "a sentence stands as in the source, in its language"),
-    "truncated": Kind("translation", "the text breaks off, and the source does not"),
+    "empty": Kind("content", "instruction or response has no text", 1.0),
+    "repetition": Kind("content", "the same text returns without a break, or most of a text stands there twice", 0.8),
+    "refusal": Kind("content", "the response begins by declining the task", 0.6),
+    "remark": Kind(
+        "content", "the response talks about itself: a revision, a note on changes, an offer to change more", 0.4
+    ),
+    "marker": Kind("content", "control tokens, turns of a chat or pieces of a prompt stand in the text", 0.6),
+    "no_input": Kind("content", "a note that there is no input stands where the input would", 0.1),
+    "echo": Kind("content", "the response is the instruction", 1.0),
+    "character": Kind("content", "a character that nobody puts into a text", 0.3),
+    "mojibake": Kind("content", "letters that were read in the wrong encoding", 0.6),
+    "open_fence": Kind("content", "a code fence is opened and never closed", 0.5),
+    "wrong_language": Kind("translation", "the text is in another language than the pair's", 1.0),
+    "foreign_sentence": Kind("translation", "a sentence is in English", 0.5),
+    "omitted": Kind("translation", "a sentence of the source has nothing that stands for it", 0.5),
+    "lost_number": Kind("translation", "a number of the source stands in no form in the translation", 0.4),
+    "lost_url": Kind("translation", "a link of the source is gone or was changed", 0.5),
+    "lost_email": Kind("translation", "an e-mail address of the source is gone or was changed", 0.5),
+    "lost_placeholder": Kind("translation", "a placeholder of the source is gone or was changed", 0.5),
+    "lost_list": Kind("translation", "a list has fewer items than in the source", 0.5),
+    "lost_negation": Kind("translation", "the source says no and the translation does not", 0.6),
+    "lost_question": Kind("translation", "the source asks and the translation does not", 0.2),
+    "untranslated": Kind("translation", "a sentence stands as in the source, in its language", 0.5),
+    "truncated": Kind("translation", "the text breaks off, and the source does not", 0.6),
 }
 """The kinds of findings, by name."""
 

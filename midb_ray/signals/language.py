@@ -35,9 +35,13 @@ _FOIL: Final = "zh"  # not among our languages, but what a text in Han without k
 
 
 class Identifier:
-    """Identifies the languages of `locales`. The classifier is loaded when the first text needs it (under a second)."""
+    """Identifies the languages of `locales`. The classifier is loaded when the first text needs it (under a second).
 
-    def __init__(self, locales: Locales) -> None:
+    `few` letters and the probability `sure` are what it takes to name a language of a script that several share.
+    """
+
+    def __init__(self, locales: Locales, few: int = FEW_WORDS, sure: float = SURE) -> None:
+        self._few, self._sure = few, sure
         self._scripts = {locale.language: locale.scripts for locale in locales}
         self._group = {locale.language: locale.group for locale in locales}
         writers = Counter(name for locale in locales for name in locale.scripts)
@@ -89,14 +93,14 @@ class Identifier:
 
     def _classified(self, sample: str, counts: dict[str, int]) -> str | None:
         """What the classifier takes `sample` for, if it is sure; may be the foil, which is no known language."""
-        if sum(counts.values()) < FEW_WORDS:
+        if sum(counts.values()) < self._few:
             return None
         ranked = self._classifier.rank(sample)
         best, sure = ranked[0]
-        if sure < SURE:
+        if sure < self._sure:
             group = self.group(best)
             sure = sum(probability for language, probability in ranked if self.group(language) == group)
-        return str(best) if sure >= SURE else None
+        return str(best) if sure >= self._sure else None
 
 
 def named(text: str, language: str, locale: Locale) -> bool:

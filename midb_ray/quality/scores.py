@@ -1,0 +1,38 @@
+"""From findings to scores: one for each dimension, 0 to 100, and one over all.
+
+A dimension's score is 100 for a pair without findings. Each finding takes its kind's weight, a share, of what is left; of one kind
+three count at most, so that a long text is not worse by its length alone. More findings never raise a score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from midb_ray.quality.findings import KINDS, Dimension, Finding
+
+BEST: Final = 100.0
+_MOST: Final = 3  # findings of one kind that count
+
+
+class Scores(NamedTuple):
+    """What a pair is worth, 0 to 100 in each dimension."""
+
+    content: float
+    translation: float
+    localisation: float
+
+    @property
+    def overall(self) -> float:
+        """The mean of the worst dimension and of all three: a pair is not good for two of them."""
+        return (min(self) + sum(self) / len(self)) / 2
+
+
+def scores(findings: Iterable[Finding]) -> Scores:
+    """The scores of a pair with these findings."""
+    left: dict[Dimension, float] = {"content": 1.0, "translation": 1.0, "localisation": 1.0}
+    for kind, count in Counter(one.kind for one in findings).items():
+        left[KINDS[kind].dimension] *= math.pow(1 - KINDS[kind].weight, min(count, _MOST))
+    return Scores(**{name: round(BEST * share, 2) for name, share in left.items()})

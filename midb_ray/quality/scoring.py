@@ -1,0 +1,59 @@
+"""Everything that signals find in a pair, and the scores that follow from it. Needs no engine and no Ray."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from midb_ray.locales import Locale, Locales
+from midb_ray.pairs import Pair, Text
+from midb_ray.quality import consistency, content, translation
+from midb_ray.quality.findings import Finding
+from midb_ray.quality.scores import Scores, scores
+from midb_ray.quality.settings import SourceSettings
+from midb_ray.signals.language import Identifier
+
+
+class Scored(NamedTuple):
+    """What was found in a pair, and its scores. `has_source` says that it was compared with its source."""
+
+    scores: Scores
+    has_source: bool
+    findings: list[Finding]
+
+
+class Scorer:
+    """Scores pairs of the languages of `locales`. Raises `UserError` for a source language that is none of them."""
+
+    def __init__(self, locales: Locales, source: SourceSettings) -> None:
+        self._locales, self._source = locales, source
+        self._origin = locales.resolve(source.language)
+        self._identifier = Identifier(locales, translation.FEW_LETTERS, translation.SURE)
+
+    def score(self, pair: Pair) -> Scored:
+        """The scores of a pair."""
+        text = Text(pair.instruction, pair.input, pair.response)
+        locale = self._locales.resolve(pair.language)
+        source = None if locale.language == self._origin.language else source_of(pair.extra, self._source)
+        found = self._findings(text, locale, source)
+        return Scored(scores(found), source is not None, found)
+
+    def _findings(self, text: Text, locale: Locale, source: Text | None) -> list[Finding]:
+        found = [*content.findings(text, locale), *translation.findings(text, locale, self._identifier)]
+        if source is None or any(one.kind == "wrong_language" for one in found):
+            return found  # a pair in the wrong language has lost all of its source
+        return found + consistency.inconsistencies(source, text, self._origin, locale)
+
+
+def source_of(extra: str | None, columns: SourceSettings) -> Text | None:
+    """The source in the rest of an input row; None if the row has no instruction or no response of it."""
+    if extra is None or columns.instruction not in extra:
+        return None
+    try:
+        row = json.loads(extra)
+    except (RecursionError, ValueError):  # as deep, or a number as long, as the reader just bore
+        return None
+    texts = [row.get(name) for name in (columns.instruction, columns.input, columns.response)]
+    if not isinstance(texts[0], str) or not isinstance(texts[2], str):
+        return None
+    return Text(texts[0], texts[1] if isinstance(texts[1], str) else "", texts[2])
