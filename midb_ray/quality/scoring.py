@@ -53,6 +53,8 @@ def source_of(extra: str | None, columns: SourceSettings) -> Text | None:
         row = json.loads(extra)
     except (RecursionError, ValueError):  # as deep, or a number as long, as the reader just bore
         return None
+    if not isinstance(row, dict):
+        return None
     texts = [row.get(name) for name in (columns.instruction, columns.input, columns.response)]
     if not isinstance(texts[0], str) or not isinstance(texts[2], str):
         return None

@@ -56,14 +56,15 @@ def _may_be_foreign(text: Text, section: str, identifier: Identifier, locale: Lo
 def _english(section: str, content: str) -> Iterator[Finding]:
     if " the " not in content and " of " not in content and " is " not in content and " are " not in content:
         return
-    for line in lines(content):
-        for span in sentences(content, line):
-            if reads_as_english(sentence := span.of(content)):
-                yield Finding("foreign_sentence", section, *span, cut(sentence))
+    plain = structure.blanked(content)
+    for line in lines(plain):
+        for span in sentences(plain, line):
+            if reads_as_english(span.of(plain)):
+                yield Finding("foreign_sentence", section, *span, cut(span.of(content)))
 
 
 def reads_as_english(sentence: str) -> bool:
     """Whether a sentence is surely English: a quarter of its words, and three different ones, hold English sentences together."""
-    words = _WORD.findall(structure.prose(sentence).casefold())
+    words = _WORD.findall(sentence.casefold())
     telling = [word for word in words if word in _FUNCTION_WORDS]
     return len(words) >= _FEW_WORDS and len(set(telling)) >= _TELLING and len(telling) >= _SHARE * len(words)

@@ -43,6 +43,7 @@ _NOT_PROSE: Final = re.compile(
     f"{_FENCED.pattern}|{_SPAN.pattern}|{_URL.pattern}|{_EMAIL.pattern}", re.DOTALL | re.IGNORECASE
 )
 
+_SEEN: Final = re.compile(r"[^\n]")
 _RESERVED: Final = re.compile(  # names for documentation and tests, which nobody can own (RFC 2606)
     r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost)(?::\d{1,5})?$"
 )
@@ -116,6 +117,13 @@ def prose(text: str) -> str:
     """`text` without code, links and addresses, each replaced by a space."""
     if "`" in text or "://" in text or "www." in text or "@" in text:
         return _NOT_PROSE.sub(" ", text)
+    return text
+
+
+def blanked(text: str) -> str:
+    """`prose` that keeps places: what is none becomes as many spaces, lines stay."""
+    if "`" in text or "://" in text or "www." in text or "@" in text:
+        return _NOT_PROSE.sub(lambda match: _SEEN.sub(" ", match[0]), text)
     return text
 
 

@@ -106,5 +106,4 @@ def test_an_input_may_stay_in_the_language_that_the_task_is_about() -> None:
 
 
 def test_every_kind_that_can_be_found_is_explained() -> None:
-    assert {kind for kind, *_ in UNFAITHFUL} <= set(KINDS)
-    assert all(kind.meaning and kind.dimension == "translation" for kind in KINDS.values())
+    assert all(KINDS[kind].meaning and KINDS[kind].dimension == "translation" for kind, *_ in UNFAITHFUL)

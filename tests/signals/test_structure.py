@@ -128,3 +128,14 @@ def test_any_text_has_structure(text: str) -> None:
     assert structure.lines(text) <= len(text)
     assert all(placeholder in text for placeholder in structure.placeholders(text))
     assert structure.code(text) <= text.count("`")
+
+
+def test_blanked_text_keeps_places_and_lines() -> None:
+    text = "See `x = 1` and\n```\ncode\n``` at https://a.example/b now."
+    blank = structure.blanked(text)
+    assert len(blank) == len(text)
+    assert blank.split() == ["See", "and", "at", "now."]
+    assert [place for place, mark in enumerate(blank) if mark == "\n"] == [
+        place for place, mark in enumerate(text) if mark == "\n"
+    ]
+    assert structure.blanked("Plain.") == "Plain."
