@@ -7,6 +7,7 @@ none that was lost. Sections are compared with each other, sentence by sentence 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Final
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
 from midb_ray.quality.findings import Finding, cut
-from midb_ray.signals import lengths, negation, numbers, questions, structure
+from midb_ray.signals import code, lengths, negation, numbers, questions, structure
 from midb_ray.signals.alignment import Pairing, pairings
 from midb_ray.signals.sentences import Span
 
@@ -25,6 +26,7 @@ _FEW_WORDS: Final = 5  # words; fewer may be a name or a title
 _LIST: Final = 3  # items of a list
 _TAIL: Final = 40  # characters of a text that show how it ends
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_NAME: Final = re.compile(r"[^\W\d][A-Za-z0-9_]{1,60}")
 _ENDS: Final = frozenset('.!?)”"。！？…')
 _STOPS: Final = frozenset(".!?…。！？؟;:：)）]」』”\"»*`>}|’'")  # what a whole text may end with, in any language
 
@@ -71,7 +73,13 @@ def inconsistencies(source: Text, target: Text, origin: Locale, locale: Locale) 
         sides = Sides(section, before, after, origin, locale)
         for check in _CHECKS:
             found += check(sides)
-    return found
+    return _once(found)
+
+
+def _once(found: list[Finding]) -> list[Finding]:
+    """A list that has lost an item says so; the item by itself was not omitted besides."""
+    lists = {one.section for one in found if one.kind == "lost_list"}
+    return [one for one in found if one.kind != "omitted" or one.section not in lists] if lists else found
 
 
 def _numbers(sides: Sides) -> Iterator[Finding]:
@@ -90,6 +98,27 @@ def _links(sides: Sides) -> Iterator[Finding]:
     yield from _missing(sides, "lost_url", structure.urls)
     yield from _missing(sides, "lost_email", structure.emails)
     yield from _missing(sides, "lost_placeholder", structure.placeholders)
+
+
+def _tags(sides: Sides) -> Iterator[Finding]:
+    """Tags of HTML that are gone or broken."""
+    had = structure.tags(sides.source)
+    if not had:
+        return
+    for text in sorted((Counter(had) - Counter(structure.tags(sides.target))).keys()):
+        yield sides.lost("lost_placeholder", text)
+
+
+def _code(sides: Sides) -> Iterator[Finding]:
+    """Names that stand in the source's code more often than anywhere in the translation."""
+    spans = code.pieces(sides.source)
+    if not spans:
+        return
+    had = Counter(name for span in spans for name in code.names(span.of(sides.source)))
+    if had:
+        has = Counter(_NAME.findall(sides.target))
+        for text in sorted(name for name, times in had.items() if has[name] < times):
+            yield sides.lost("lost_code", text)
 
 
 def _missing(sides: Sides, kind: str, find: Callable[[str], set[str]]) -> Iterator[Finding]:
@@ -161,4 +190,4 @@ def _letters(text: str) -> int:
     return sum(map(str.isalpha, text))
 
 
-_CHECKS: Final = (_numbers, _links, _lists, _end, _sentences, _untranslated)
+_CHECKS: Final = (_numbers, _links, _tags, _code, _lists, _end, _sentences, _untranslated)

@@ -52,11 +52,23 @@ KINDS: Final[dict[str, Kind]] = {
     "lost_url": Kind("translation", "a link of the source is gone or was changed", 0.5),
     "lost_email": Kind("translation", "an e-mail address of the source is gone or was changed", 0.5),
     "lost_placeholder": Kind("translation", "a placeholder of the source is gone or was changed", 0.5),
+    "lost_code": Kind("translation", "a name or keyword in code of the source is gone or was translated", 0.5),
     "lost_list": Kind("translation", "a list has fewer items than in the source", 0.5),
     "lost_negation": Kind("translation", "the source says no and the translation does not", 0.6),
     "lost_question": Kind("translation", "the source asks and the translation does not", 0.2),
     "untranslated": Kind("translation", "a sentence stands as in the source, in its language", 0.5),
     "truncated": Kind("translation", "the text breaks off, and the source does not", 0.6),
+    "imperial_unit": Kind("localisation", "a quantity in imperial units where the locale measures in metric ones", 0.2),
+    "currency": Kind("localisation", "an amount in US dollars where the locale pays in another currency", 0.1),
+    "number_form": Kind("localisation", "a number with the separators of another locale", 0.1),
+    "date_form": Kind("localisation", "a date in the order of the US or with an English month", 0.1),
+    "time_form": Kind("localisation", "AM or PM where the locale counts 24 hours", 0.1),
+    "us_reference": Kind(
+        "localisation", "a holiday, agency, form or institution of the US in a pair of another place", 0.1
+    ),
+    "punctuation": Kind("localisation", "a mark that the language does not write, or lacks one that it does", 0.05),
+    "quotation_marks": Kind("localisation", "quotation marks that are not those of the language", 0.02),
+    "mixed_address": Kind("localisation", "one text addresses its reader formally and familiarly", 0.05),
 }
 """The kinds of findings, by name."""
 

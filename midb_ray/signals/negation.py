@@ -18,6 +18,7 @@ class _Signs(NamedTuple):
 
     any: regex.Pattern[str]
     strong: regex.Pattern[str] | None
+    blanks: regex.Pattern[str] | None
     idioms: regex.Pattern[str] | None
 
 
@@ -31,7 +32,10 @@ def known(language: str) -> bool:
 
 def negates(text: str, language: str) -> bool:
     """Whether there is a negation in `text`, strong or weak. Raises KeyError for a language that is not `known`."""
-    return _languages()[language].any.search(text) is not None
+    signs = _languages()[language]
+    if signs.any.search(text) is None:
+        return False
+    return signs.blanks is None or signs.any.search(signs.blanks.sub(" ", text)) is not None
 
 
 def denies(text: str, language: str) -> str | None:
@@ -57,6 +61,7 @@ def _signs(entry: dict[str, Any]) -> _Signs:
     return _Signs(
         _compiled(rf"\b(?:{words})\b|{pieces}"),
         _compiled(rf"\b(?:{entry['strong']})\b") if "strong" in entry else None,
+        _compiled("|".join(entry["blanks"])) if "blanks" in entry else None,
         _compiled(rf"\b(?:{'|'.join(entry['idioms'])})") if "idioms" in entry else None,
     )
 

@@ -33,6 +33,7 @@ _HTML: Final = frozenset(  # elements whose names are no words that a placeholde
         "tt u ul var video wbr ",
     )
 )
+_TAG: Final = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,15})(?:[ \t][^<>\n]{0,300}?)?(/?)>")
 _BLANK: Final = re.compile(r"_{3,}|\.{5,}|…{2,}")
 _ITEM: Final = re.compile(
     r"^[ \t>]{0,16}(?:[-*+–—][ \t]+|[•‣◦▪●○■□·・※][ \t]*"
@@ -91,6 +92,13 @@ def placeholders(text: str) -> set[str]:
     if "}" not in text and "%" not in text and ">" not in text:
         return set()
     return {found for found in _PLACEHOLDER.findall(text) if found[0] != "<" or found[1:-1].lower() not in _HTML}
+
+
+def tags(text: str) -> list[str]:
+    """The tags of HTML in `text`, in order, without attributes: <b>, </b>, <br/>."""
+    if ">" not in text:
+        return []
+    return [f"<{slash}{name}{end}>" for slash, name, end in _TAG.findall(text) if name.lower() in _HTML]
 
 
 def has_blank(text: str) -> bool:

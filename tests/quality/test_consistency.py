@@ -27,6 +27,9 @@ FAITHFUL = [
     ("Hello {name}, your order is on its way.", "Bonjour {name}, votre commande est en route.", "fr"),
     ("1. Wash it.\n2. Dry it.\n3. Iron it.", "1. Yıkayın.\n2. Kurutun.\n3. Ütüleyin.", "tr"),
     ("Not only that: it was late.", "Mehr noch: Es war spät.", "de"),
+    ("Type `print(name)` now.", "Tippe jetzt `print(name)` ein.", "de"),
+    ('Run this:\nprint("good morning")', 'Führe das aus:\nprint("guten Morgen")', "de"),
+    ("Press <b>Save</b> now.", "Drücke jetzt auf <b>Speichern</b>.", "de"),
     ("Can you help me with this letter", "Kannst du mir bei diesem Brief helfen", "de"),
 ]
 
@@ -51,6 +54,11 @@ UNFAITHFUL = [
     ("lost_list", "- red\n- green\n- blue\n- white", "- rot\n- grün\n- weiß", "de", "3 of 4 items"),
     ("lost_negation", "You must not open the door.", "Ouvrez donc la porte.", "fr", "not"),
     ("lost_negation", "The shop isn't open on Mondays.", "店は月曜日に開いています。", "ja", "isn't"),
+    ("lost_negation", "She came without her dog.", "Elle est venue avec son chien.", "fr", "without"),
+    ("lost_negation", "He had no friends.", "Il avait des amis.", "fr", "had no friends"),
+    ("lost_code", "Use it:\nif (age > 20) {\n}", "Nutze es:\nwenn (age > 20) {\n}", "de", "if"),
+    ("lost_code", '{"user": 3}', '{"Nutzer": 3}', "de", "user"),
+    ("lost_placeholder", "Press <b>Save</b> now.", "Drücke jetzt auf <b>Speichern.", "de", "</b>"),
     ("lost_question", "Do you like the sea?", "Du magst das Meer.", "de", "Do you like the sea?"),
     (
         "untranslated",
@@ -98,6 +106,14 @@ def test_a_section_that_is_gone_is_omitted_and_one_that_was_empty_is_none() -> N
     (found,) = compare("Say it in one word.", " ", "de", "instruction")
     assert (found.kind, found.section) == ("omitted", "instruction")
     assert compare("", "Neu.", "de", "input") == []
+
+
+def test_a_list_item_that_is_gone_is_said_once() -> None:
+    source = (
+        "- The first thing to do is to wash\n- The second thing to do is to dry\n- The third thing to do is to iron"
+    )
+    target = "- Zuerst wird alles gewaschen\n- Zuletzt wird alles gebügelt"
+    assert [one.kind for one in compare(source, target, "de")] == ["lost_list"]
 
 
 def test_an_input_may_stay_in_the_language_that_the_task_is_about() -> None:

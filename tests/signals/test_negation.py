@@ -52,7 +52,9 @@ def test_every_built_in_language_is_known() -> None:
         ("Why not?", None),
         ("Please don't hesitate to ask, but do not open the door.", "not"),
         ("It's nice, isn't it?", None),
-        ("Nothing happened.", None),
+        ("Nothing happened.", "Nothing"),
+        ("Nothing but rain.", None),
+        ("No longer a child, he left.", None),
     ],
 )
 def test_what_a_translation_has_to_deny_too(text: str, word: str | None) -> None:
