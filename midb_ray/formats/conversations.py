@@ -63,6 +63,33 @@ def to_row(pair: Pair) -> dict[str, Any]:
     return row_of(pair if not system else pair._replace(extra=json.dumps(rest)), {"messages": messages})
 
 
+def to_sharegpt_row(pair: Pair) -> dict[str, Any]:
+    """A ShareGPT conversation with the system turns that it had, under whichever key and in whichever form they came.
+
+    The input follows the instruction after a blank line and cannot be told from it again.
+    """
+    rest = json.loads(pair.extra) if pair.extra else {}
+    key = next((name for name in rest if fold(name) in _LISTS and _are_system(rest[name])), None)
+    system = [_sharegpt_turn(turn) for turn in rest.pop(key)] if key is not None else []
+    question = f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
+    turns = [*system, {"from": "human", "value": question}, {"from": "gpt", "value": pair.response}]
+    return row_of(pair if key is None else pair._replace(extra=json.dumps(rest)), {"conversations": turns})
+
+
+def _are_system(turns: object) -> bool:
+    """Whether this is a list of nothing but system turns, by either form's keys."""
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+        return False
+    return all(_ROLES.get(str(turn.get(_key(turn, _ROLE))).strip().casefold()) == "system" for turn in turns)
+
+
+def _sharegpt_turn(turn: dict[str, Any]) -> dict[str, Any]:
+    """A system turn with `from` and `value`; whatever else it carries stays."""
+    role, content = _key(turn, _ROLE), _key(turn, _CONTENT)
+    more = {name: one for name, one in turn.items() if name not in (*_ROLE, *_CONTENT)}
+    return {"from": turn[role], "value": turn.get(content), **more}
+
+
 def _is_system(turn: object) -> bool:
     return isinstance(turn, dict) and _ROLES.get(str(turn.get("role"))) == "system"
 
