@@ -1,0 +1,79 @@
+"""Names that belong to one country, and what stands for them elsewhere: data in `gazetteer.yaml`, which a file can extend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from midb_ray import yaml_file
+from midb_ray.errors import UserError
+
+_KEYS: Final = {"region", "forms", "local"}
+_JOINED: Final = re.compile(r"[A-Za-z\d-]")
+
+
+class Reference(NamedTuple):
+    """A name at `start` to `end` of a text, and its counterpart in another region where there is an honest one."""
+
+    start: int
+    end: int
+    local: str | None
+
+
+@dataclass(frozen=True)
+class Gazetteer:
+    """Names by region, found in one pass."""
+
+    patterns: Mapping[str, re.Pattern[str]]
+    local: Mapping[str, Mapping[str, str]]
+
+    def references(self, text: str, region: str) -> Iterator[Reference]:
+        """The names in `text` that belong to another region than `region`."""
+        for home, pattern in self.patterns.items():
+            if home != region:
+                for match in pattern.finditer(text):
+                    if match.start() and _JOINED.fullmatch(
+                        text[match.start() - 1]
+                    ):  # looked at here: the scan stays fast
+                        continue
+                    yield Reference(*match.span(), self.local[match[0]].get(region))
+
+
+@lru_cache(maxsize=8)
+def load(extra: str | None = None) -> Gazetteer:
+    """The built-in names and those of the YAML file `extra`. Raises `UserError` for a file of another form."""
+    text = resources.files("midb_ray.signals").joinpath("gazetteer.yaml").read_text(encoding="utf-8")
+    entries: dict[str, Any] = yaml.safe_load(text)
+    if extra is not None:
+        entries = {**entries, **_read(extra)}
+    forms: dict[str, list[str]] = {}
+    local: dict[str, dict[str, str]] = {}
+    for entry in entries.values():
+        forms.setdefault(entry["region"], []).extend(entry["forms"])
+        local.update({form: entry.get("local") or {} for form in entry["forms"]})
+    return Gazetteer({region: _pattern(names) for region, names in forms.items()}, local)
+
+
+def _read(path: str) -> dict[str, Any]:
+    added = yaml_file.read(path, "names in")
+    if not isinstance(added, dict):
+        raise UserError(f"{path}: expected a mapping from names to entries like those in gazetteer.yaml; write one.")
+    for name, entry in added.items():
+        if not isinstance(entry, dict) or set(entry) - _KEYS or not {"region", "forms"} <= set(entry):
+            raise UserError(f"{path}: {name!r}: expected region, forms and maybe local; correct the entry.")
+        if not isinstance(entry["forms"], list) or not all(isinstance(form, str) and form for form in entry["forms"]):
+            raise UserError(f"{path}: {name!r}: forms are expected to be a list of texts; quote each.")
+        if not isinstance(entry.get("local") or {}, dict):
+            raise UserError(f"{path}: {name!r}: local is expected to be a mapping from regions to names; correct it.")
+    return added
+
+
+def _pattern(names: list[str]) -> re.Pattern[str]:
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    return re.compile(rf"(?:{'|'.join(longest_first)})(?![A-Za-z\d])")
