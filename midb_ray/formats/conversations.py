@@ -56,11 +56,11 @@ def to_row(pair: Pair) -> dict[str, Any]:
     The input follows the instruction after a blank line and cannot be told from it again.
     """
     rest = json.loads(pair.extra) if pair.extra else {}
-    turns = rest.pop("messages", None)
-    system = turns if isinstance(turns, list) and all(_is_system(turn) for turn in turns) else []
+    key = next((name for name in rest if fold(name) in _LISTS and _are_system(rest[name])), None)
+    system = [_openai_turn(turn) for turn in rest.pop(key)] if key is not None else []
     question = f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
     messages = [*system, {"role": "user", "content": question}, {"role": "assistant", "content": pair.response}]
-    return row_of(pair if not system else pair._replace(extra=json.dumps(rest)), {"messages": messages})
+    return row_of(pair if key is None else pair._replace(extra=json.dumps(rest)), {"messages": messages})
 
 
 def to_sharegpt_row(pair: Pair) -> dict[str, Any]:
@@ -90,8 +90,11 @@ def _sharegpt_turn(turn: dict[str, Any]) -> dict[str, Any]:
     return {"from": turn[role], "value": turn.get(content), **more}
 
 
-def _is_system(turn: object) -> bool:
-    return isinstance(turn, dict) and _ROLES.get(str(turn.get("role"))) == "system"
+def _openai_turn(turn: dict[str, Any]) -> dict[str, Any]:
+    """A system turn with `role` and `content`; whatever else it carries stays."""
+    role, content = _key(turn, _ROLE), _key(turn, _CONTENT)
+    more = {name: one for name, one in turn.items() if name not in (*_ROLE, *_CONTENT)}
+    return {"role": turn[role], "content": turn.get(content), **more}
 
 
 def _conversation(row: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -45,3 +45,10 @@ def test_system_turns_of_either_form_come_first_and_once(key: str, turn: dict[st
 def test_the_input_follows_the_instruction_after_a_blank_line() -> None:
     row = conversations.to_sharegpt_row(_pair("Sum up.", "So.")._replace(input="A text."))
     assert row["conversations"][0] == {"from": "human", "value": "Sum up.\n\nA text."}
+
+
+def test_a_system_turn_from_sharegpt_reads_back_from_openai_messages() -> None:
+    extra: dict[str, object] = {"conversations": [{"from": "system", "value": "Be brief."}]}
+    row = conversations.to_row(_pair("Why?", "So.", extra))
+    assert row["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert conversations.fields(row).response == "So."
