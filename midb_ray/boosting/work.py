@@ -48,7 +48,7 @@ class BoostWork:
         import ray
 
         engine = self.settings.engine
-        if engine.model is None:
+        if engine.takes_text or engine.model is None:
             return self
         return replace(self, loaded=ray.put(load_encoder(engine.model, engine.revision)))
 

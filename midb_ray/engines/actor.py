@@ -90,7 +90,7 @@ class EngineActor:
             self._broken = error
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
-        self._meter = Meter()
+        self._meter = Meter(self._engine)
 
     def __del__(self) -> None:
         engine: Engine | None = getattr(self, "_engine", None)
@@ -203,7 +203,7 @@ class EngineActor:
         try:
             with self._meter.at_engine():
                 return await self._engine.generate(requests)
-        except EngineError:
+        except (EngineError, UserError):  # no row's fault
             raise
         except Exception as error:
             if len(requests) == 1:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import xxhash
+
+from midb_ray.runs.figures import Usage
 
 Finish = Literal["stop", "length", "error"]
 
@@ -27,7 +29,8 @@ class Request(NamedTuple):
 def seed_of(request: Request, seed: int) -> int:
     """The seed (64 bits) from which a request's answer is drawn: that of the settings, the prompt and, from the second sample on,
     its number. What shares the batch changes nothing."""
-    found = xxhash.xxh64_intdigest(array("q", request.ids or ()).tobytes(), seed=seed)
+    text = (request.text or "").encode("utf-8", "surrogatepass")
+    found = xxhash.xxh64_intdigest(text if request.ids is None else array("q", request.ids).tobytes(), seed=seed)
     return xxhash.xxh64_intdigest(found.to_bytes(8, "little"), seed=request.sample) if request.sample else found
 
 
@@ -93,8 +96,8 @@ class Bounds(NamedTuple):
 
 
 class EngineError(RuntimeError):
-    """The engine is beyond repair (dead CUDA context, lost core): the process has to go. Any other exception that
-    `generate` raises is the fault of the rows it was given."""
+    """The engine is beyond repair (dead CUDA context, lost core): the process has to go. A `UserError` that `generate` raises ends
+    the job, which can go on later; any other exception is the fault of the rows it was given."""
 
 
 class Engine(Protocol):
@@ -119,4 +122,13 @@ class Scorer(Engine, Protocol):
 
     async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
         """Likelihoods in the order of `rows`. Raises `EngineError`, or any other exception for bad rows."""
+        ...
+
+
+@runtime_checkable
+class Charged(Protocol):
+    """An engine that asks a server, which counts what it does."""
+
+    def usage(self) -> Usage:
+        """What the server was asked and has counted since the last call."""
         ...

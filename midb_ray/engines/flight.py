@@ -38,9 +38,12 @@ _NOTHING_ADDED: Mapping[str, pa.Array] = MappingProxyType({})
 
 
 class Flight(NamedTuple):
-    """A shard on its way to an engine. `pairs` have `PAIR_SCHEMA`, and behind it what the capability has found out about them by
-    now; they stay a table: most of their columns go to the output as they are. `requests` stand beside them, as many for each pair, one pair's together; None is a pair that must not reach the
-    engine. `finished` are rows of the shard that need no engine, with `FINISHED_SCHEMA`."""
+    """A shard on its way to an engine.
+
+    `pairs` have `PAIR_SCHEMA`, and behind it what the capability has found out about them by now; they stay a table: most of their
+    columns go to the output as they are. `requests` stand beside them, as many for each pair, one pair's together; None is a pair
+    that must not reach the engine. `finished` are rows of the shard that need no engine, with `FINISHED_SCHEMA`.
+    """
 
     shard: int
     pairs: pa.Table

@@ -14,21 +14,25 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from midb_ray.runs.figures import EngineFigures
+from midb_ray.engines.base import Charged, Engine
+from midb_ray.runs.figures import NO_USAGE, EngineFigures, Usage
 
 
 class Told(NamedTuple):
-    """Seconds, up and busy, that a shard takes along."""
+    """Seconds, up and busy, that a shard takes along, and what a server counted meanwhile."""
 
     up: float
     busy: float
+    usage: Usage = NO_USAGE
 
 
 class Meter:
     """One engine's. Used from the event loop and from threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine | None = None) -> None:
         self._lock = threading.Lock()
+        self._charged = engine if isinstance(engine, Charged) else None
+        self._usage = NO_USAGE  # that no shard has taken along yet
         self._inside = 0
         self._looked = time.monotonic()
         self._up = self._busy = 0.0  # seconds that no shard has taken along yet
@@ -45,10 +49,11 @@ class Meter:
             self._change(-1)
 
     def take(self) -> Told:
-        """The seconds since the last call."""
+        """What came together since the last call."""
         with self._lock:
             self._look()
-            told, self._up, self._busy = Told(self._up, self._busy), 0.0, 0.0
+            usage = self._usage if self._charged is None else self._usage.plus(self._charged.usage())
+            told, self._up, self._busy, self._usage = Told(self._up, self._busy, usage), 0.0, 0.0, NO_USAGE
         return told
 
     def give_back(self, told: Told) -> None:
@@ -56,10 +61,11 @@ class Meter:
         with self._lock:
             self._up += told.up
             self._busy += told.busy
+            self._usage = self._usage.plus(told.usage)
 
     def figures(self, rows: int, errors: int, tokens: int, told: Told) -> dict[tuple[str, str], EngineFigures]:
         """What a shard says of its engine."""
-        return {self.name: EngineFigures(1, rows, tokens, told.up, told.busy, errors)}
+        return {self.name: EngineFigures(1, rows, tokens, told.up, told.busy, errors, told.usage)}
 
     def count(self, rows: int, tokens: int, told: Told) -> None:
         """A shard is committed."""

@@ -17,7 +17,7 @@ from midb_ray.engines.settings import EngineSettings
 
 def check(settings: EngineSettings) -> ModelFacts:
     """What is known of the model without loading its weights. Raises `UserError` for a model that could not be used."""
-    if settings.model is None:
+    if settings.model is None or settings.kind == "openai":  # whether a server has it is known where it can be reached
         return ModelFacts(context=None, vocabulary=0, weight_bytes=0, commit=None)
     if settings.vllm.adapter is not None:
         adapters.rank(settings.vllm.adapter)
@@ -26,7 +26,7 @@ def check(settings: EngineSettings) -> ModelFacts:
 
 def pinned(settings: EngineSettings, facts: ModelFacts) -> EngineSettings:
     """The same settings for processes elsewhere and later: a directory by its absolute path, a hub id by its commit."""
-    if (model := settings.model) is None:
+    if (model := settings.model) is None or settings.kind == "openai":
         return settings
     if settings.vllm.adapter is not None:
         adapter = str(Path(settings.vllm.adapter).expanduser().resolve())
@@ -44,6 +44,8 @@ def identity(settings: EngineSettings) -> dict[str, Any]:
     """
     if settings.model is None:
         return {"kind": settings.kind}
+    if settings.kind == "openai":
+        return _served(settings)
     names = ["kind", "dtype", "max_new_tokens", "answer_budget", "answer_floor", "temperature", "guided"]
     if settings.temperature > 0:
         names += ["top_p", "seed"]
@@ -57,8 +59,20 @@ def identity(settings: EngineSettings) -> dict[str, Any]:
     return {**own, "model": models.identity(settings.model, settings.revision)}
 
 
+def _served(settings: EngineSettings) -> dict[str, Any]:
+    """The identity of a model that a server has: its name, and how it is asked."""
+    names = ["kind", "max_new_tokens", "answer_budget", "answer_floor", "temperature"]
+    if settings.temperature > 0:
+        names += ["top_p", "seed"]
+    own = {name: getattr(settings, name) for name in names}
+    asked = {"json_answers": settings.openai.json_answers, "body": settings.openai.body}
+    return {**own, **asked, "model": {"served": settings.model}}
+
+
 def rows_at_once(settings: EngineSettings) -> int:
     """Rows that an engine works on at the same time, as far as settings say it."""
+    if settings.kind == "openai":
+        return settings.openai.concurrency
     return settings.vllm.rows if settings.kind == "vllm" else ROWS_AT_ONCE
 
 
@@ -72,6 +86,10 @@ def build(settings: EngineSettings) -> Engine:
         from midb_ray.engines import vllm
 
         return vllm.load(settings)
+    if settings.kind == "openai":
+        from midb_ray.engines.openai import load as load_openai
+
+        return load_openai(settings)
     from midb_ray.engines import transformers
 
     return transformers.load(settings)

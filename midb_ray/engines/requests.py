@@ -23,7 +23,8 @@ class Loaded(NamedTuple):
 
 
 class Requester:
-    """Turns prompts into requests for the engine of `settings`: text for echo, token ids within the context for models.
+    """Turns prompts into requests for the engine of `settings`: text for echo and openai, token ids within the context
+    for the others.
 
     Without `loaded` the model's tokenizer is loaded, once in a process. Raises `UserError` if it cannot be.
     """
@@ -32,7 +33,8 @@ class Requester:
         self._settings = settings
         self._encoder: PromptEncoder | None = None
         self._context: int | None = None
-        if settings.model is not None:
+        if not settings.takes_text:
+            assert settings.model is not None  # the settings see to it
             self._encoder, own = loaded or load_encoder(settings.model, settings.revision)
             self._context = min((length for length in (own, settings.context) if length is not None), default=None)
         self._heads: dict[str, int] = {}
@@ -45,9 +47,19 @@ class Requester:
         """One request for each prompt, which ends with its serialised pair. None where the context has no room left for
         an answer as long as the pair itself: the prompt is too long."""
         if self._encoder is None:
-            return [Request(text=prompt, ids=None, limit=self._settings.max_new_tokens) for prompt in prompts]
+            return [
+                Request(prompt, None, self._limit(len(text))) for prompt, text in zip(prompts, serialised, strict=True)
+            ]
         ids = self._encoder.prompts(prompts)
         return [self._limited(*row) for row in zip(ids, prompts, serialised, strict=True)]
+
+    def _limit(self, characters: int) -> int:
+        """The most new tokens where no tokenizer is there to count the pair's: as good as no text has more tokens than characters,
+        so nobody gets less than with a tokenizer, and an answer caught in a loop still ends."""
+        settings = self._settings
+        if settings.model is None:
+            return settings.max_new_tokens
+        return min(settings.max_new_tokens, math.ceil(settings.answer_budget * characters) + settings.answer_floor)
 
     def _limited(self, ids: list[int], prompt: str, serialised: str) -> Request | None:
         settings = self._settings

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from midb_ray.config import Settings
+from midb_ray.engines.openai_settings import OpenaiSettings
 from midb_ray.engines.vllm_settings import VllmSettings
 
 DType = Literal["auto", "bfloat16", "float16", "float32"]
@@ -15,12 +16,13 @@ DType = Literal["auto", "bfloat16", "float16", "float32"]
 class EngineSettings(Settings):
     """The engine that answers prompts."""
 
-    kind: Literal["echo", "transformers", "vllm"] = "transformers"
+    kind: Literal["echo", "transformers", "vllm", "openai"] = "transformers"
     """`vllm` runs a causal language model on GPUs, several of one node if the pool gives it several; `transformers` runs any of
-    Hugging Face's anywhere; `echo` makes small fixed edits without a model, for tests and for measuring everything
-    around the engine."""
+    Hugging Face's anywhere; `openai` asks a server that speaks OpenAI's chat completions; `echo` makes small fixed edits without a
+    model, for tests and for measuring everything around the engine."""
     model: str | None = Field(default=None, validate_default=True)
-    """Directory or hub id of the model (safetensors only; code that comes with a model is never run)."""
+    """Directory or hub id of the model (safetensors only; code that comes with a model is never run); for openai the name under
+    which the server has it."""
     revision: str | None = None
     """Branch, tag or commit of a hub id; not for directories."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -57,6 +59,7 @@ class EngineSettings(Settings):
     """Hold answers to the form of a pair, for small or weak boosters: markers once and in order, no end before the
     response, and a response at the latest when instruction and input have 1.5 x their tokens + 64."""
     vllm: VllmSettings = VllmSettings()
+    openai: OpenaiSettings = OpenaiSettings()
     echo_delay: float = Field(default=0.0, ge=0)
     """Echo only: seconds per request."""
     echo_fail_on: str | None = Field(default=None, min_length=1)
@@ -64,12 +67,19 @@ class EngineSettings(Settings):
     echo_crash_on: str | None = Field(default=None, min_length=1)
     """Echo only: a call with this text in a prompt ends the process at once, as a dead CUDA context does."""
 
+    @property
+    def takes_text(self) -> bool:
+        """Whether prompts go to the engine as text; to the others they go as ids of their model's tokenizer."""
+        return self.kind in ("echo", "openai")
+
     @field_validator("model")
     @classmethod
     def _engines_but_echo_have_a_model(cls, model: str | None, info: ValidationInfo) -> str | None:
         kind = info.data.get("kind")
         if kind in ("transformers", "vllm") and not model:
             raise ValueError(f"the {kind} engine needs a model directory or a hub id")
+        if kind == "openai" and not model:
+            raise ValueError("the openai engine needs the name under which the server has the model")
         if kind == "echo" and model is not None:
             raise ValueError("the echo engine has no model, leave it out or choose kind transformers")
         return model
@@ -79,7 +89,18 @@ class EngineSettings(Settings):
     def _revision_needs_a_model(cls, revision: str | None, info: ValidationInfo) -> str | None:
         if revision is not None and info.data.get("kind") == "echo":
             raise ValueError("the echo engine has no model, so no revision of it")
+        if revision is not None and info.data.get("kind") == "openai":
+            raise ValueError("which revision a server has is its own affair, leave it out")
         return revision
+
+    @field_validator("context")
+    @classmethod
+    def _context_needs_a_tokenizer(cls, context: int | None, info: ValidationInfo) -> int | None:
+        if context is not None and info.data.get("kind") == "openai":
+            raise ValueError(
+                "the openai engine has no tokenizer to count with and the server sets the bound, leave it out"
+            )
+        return context
 
     @field_validator("temperature")
     @classmethod
@@ -109,6 +130,8 @@ class EngineSettings(Settings):
             raise ValueError("the echo engine writes no tokens that could be guided, leave it out")
         if guided and info.data.get("kind") == "vllm":
             raise ValueError("the vllm engine cannot guide answers, leave it out or choose kind transformers")
+        if guided and info.data.get("kind") == "openai":
+            raise ValueError("the openai engine cannot guide answers, leave it out or choose kind transformers")
         if guided and info.data.get("batching") == "continuous":
             raise ValueError("guided answers need static batches; leave engine.batching at auto")
         return guided
@@ -125,4 +148,11 @@ class EngineSettings(Settings):
     def _vllm_only(cls, value: VllmSettings, info: ValidationInfo) -> VllmSettings:
         if value != VllmSettings() and info.data.get("kind") != "vllm":
             raise ValueError("this belongs to the vllm engine, leave it out or choose kind vllm")
+        return value
+
+    @field_validator("openai")
+    @classmethod
+    def _openai_only(cls, value: OpenaiSettings, info: ValidationInfo) -> OpenaiSettings:
+        if value != OpenaiSettings() and info.data.get("kind") != "openai":
+            raise ValueError("this belongs to the openai engine, leave it out or choose kind openai")
         return value

@@ -35,7 +35,7 @@ _NEVER = {
 _TEXTS = {"attention_backend", "kv_cache_dtype", "mamba_cache_dtype", "prefix_caching_hash_algo", "scheduling_policy"}
 
 
-def _mapping(value: Any) -> Any:
+def mapping(value: Any) -> Any:
     """On the command line the mapping is JSON."""
     if not isinstance(value, str):
         return value
@@ -61,7 +61,7 @@ class VllmSettings(Settings):
     answer but for near ties."""
     cpu_cache: int = Field(default=4, ge=1)
     """GiB for keys and values where the model runs on a CPU."""
-    engine_args: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict)
+    engine_args: Annotated[dict[str, Any], BeforeValidator(mapping)] = Field(default_factory=dict)
     """Any other argument of vLLM's AsyncEngineArgs that is a number, a switch or a list of numbers, and some that are text, as a
     mapping; on the command line as JSON."""
 

@@ -5,15 +5,48 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 Counts = Counter[str]
+
+
+class Usage(NamedTuple):
+    """What a server was asked and what it has counted, answers included that were of no use.
+
+    `retries` are the requests that were not a row's first; `unknown` are those that may have been counted without our being told:
+    time-outs, broken connections, answers that do not say.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    unknown: int = 0
+    cost: float = 0.0
+
+    def plus(self, other: Usage) -> Usage:
+        """The sum of both."""
+        return Usage(
+            self.requests + other.requests,
+            self.retries + other.retries,
+            self.prompt_tokens + other.prompt_tokens,
+            self.answer_tokens + other.answer_tokens,
+            self.unknown + other.unknown,
+            self.cost + other.cost,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**self._asdict(), "cost": round(self.cost, 9)}  # a token costs some millionths
+
+
+NO_USAGE = Usage()
 
 
 @dataclass
 class EngineFigures:
     """What one engine has done, on how many rows it failed (`errors`), and the seconds that it was up and that at least one shard
-    was at it (`busy_seconds`)."""
+    was at it (`busy_seconds`); `usage` is what its server counted, if it has one."""
 
     shards: int = 0
     rows: int = 0
@@ -21,6 +54,7 @@ class EngineFigures:
     up_seconds: float = 0.0
     busy_seconds: float = 0.0
     errors: int = 0
+    usage: Usage = NO_USAGE
 
     def add(self, other: EngineFigures) -> None:
         """Add another shard's."""
@@ -30,6 +64,7 @@ class EngineFigures:
         self.up_seconds += other.up_seconds
         self.busy_seconds += other.busy_seconds
         self.errors += other.errors
+        self.usage = self.usage.plus(other.usage)
 
     @property
     def busy(self) -> float:
@@ -88,6 +123,14 @@ class Figures:
         return sum(engine.tokens for engine in list(self.engines.values()))  # others add to it
 
     @property
+    def usage(self) -> Usage:
+        """What the engines' servers have counted."""
+        total = NO_USAGE
+        for engine in list(self.engines.values()):  # others add to it
+            total = total.plus(engine.usage)
+        return total
+
+    @property
     def engine_errors(self) -> tuple[int, int]:
         """The rows on which engines failed, and those that they were given."""
         engines = list(self.engines.values())
@@ -122,6 +165,7 @@ class Figures:
                     "tokens": engine.tokens,
                     "up_seconds": round(engine.up_seconds, 3),
                     "busy_seconds": round(engine.busy_seconds, 3),
+                    **({"usage": engine.usage.to_dict()} if any(engine.usage) else {}),
                 }
                 for (node, actor), engine in sorted(self.engines.items())
             ],
@@ -138,5 +182,7 @@ class Figures:
             values[key] = {language: Counter(counts) for language, counts in values[key].items()}
         values["dead_letter_reasons"] = Counter(values["dead_letter_reasons"])
         engines = values.pop("engines", [])
+        for one in engines:
+            one["usage"] = Usage(**one.pop("usage", {}))
         values["engines"] = {(one.pop("node"), one.pop("actor")): EngineFigures(**one) for one in engines}
         return cls(**values)

@@ -34,7 +34,10 @@ class Job(Settings):
         ({"kind": "echo", "guided": True}, "engine.guided: the echo engine writes no tokens"),
         ({"model": "m", "echo_delay": 1}, "engine.echo_delay: this belongs to the echo engine"),
         ({"model": "m", "echo_crash_on": "x"}, "engine.echo_crash_on: this belongs to the echo engine"),
-        ({"kind": "vlm", "model": "m"}, "engine.kind: input should be 'echo', 'transformers' or 'vllm', found 'vlm'"),
+        (
+            {"kind": "vlm", "model": "m"},
+            "engine.kind: input should be 'echo', 'transformers', 'vllm' or 'openai', found 'vlm'",
+        ),
         ({"kind": "vllm"}, "engine.model: the vllm engine needs a model directory or a hub id"),
         ({"kind": "vllm", "model": "m", "guided": True}, "engine.guided: the vllm engine cannot guide answers"),
         ({"kind": "vllm", "model": "m", "batching": "static"}, "engine.batching: only the transformers engine has"),
