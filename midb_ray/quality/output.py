@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from midb_ray.pairs import PAIR_SCHEMA, TEXT
 from midb_ray.quality.findings import Finding
+from midb_ray.quality.judge import Verdict
 from midb_ray.quality.scores import Scores
 from midb_ray.runs.figures import Figures
 
@@ -34,12 +36,29 @@ _SCORES: Final = pa.schema(
         pa.field("findings", pa.list_(pa.field("item", FINDING)), nullable=False),
     ]
 )
+_JUDGED: Final = pa.schema(
+    [
+        pa.field("judge_content", pa.float32()),
+        pa.field("judge_translation", pa.float32()),
+        pa.field("judge_localisation", pa.float32()),
+        pa.field("judge_overall", pa.float32()),
+        pa.field("judge_notes", TEXT),
+        pa.field("judge_error", TEXT),
+    ]
+)
 
-SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES])
-"""An output row: a pair as it was read, its scores (0 to 100), whether it was compared with its source, and its findings."""
+SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES, *_JUDGED])
+"""An output row: a pair as it was read, its scores (0 to 100), whether it was compared with its source, and its findings; then the
+judge's scores with flaws and reasons as JSON, or why there are none. All of these are null where no judge was asked."""
+
+DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
+"""The columns with scores."""
 
 SOUND, FLAWED = "sound", "flawed"
 """The decisions of scoring: whether anything was found in a pair."""
+
+UNJUDGED: Final = "unjudged"
+"""The reason, beside kinds of findings, of a pair for which a judge was asked and gave no verdict."""
 
 
 def columns(
@@ -57,10 +76,21 @@ def columns(
     return {field.name: pa.array(column, type=field.type) for field, column in zip(_SCORES, values, strict=True)}
 
 
-def rows(pairs: pa.Table) -> pa.Table:
-    """A flight's pairs, with the columns of scoring, as `SCORED_SCHEMA`."""
+def rows(pairs: pa.Table, judged: Sequence[Verdict | str] | None) -> pa.Table:
+    """A flight's pairs, with the columns of scoring, as `SCORED_SCHEMA`. `judged` are a judge's verdicts, or why there is none; the
+    lower of signals and judge counts."""
     if not pairs.num_rows:
         return SCORED_SCHEMA.empty_table()
+    found: Sequence[Verdict | str | None] = [None] * pairs.num_rows if judged is None else judged
+    verdicts = [one if isinstance(one, Verdict) else None for one in found]
+    errors = [one if isinstance(one, str) else None for one in found]
+    for name in DIMENSIONS:
+        given = pa.array([None if one is None else getattr(one, name) for one in verdicts], pa.float32())
+        lower = pc.min_element_wise(pairs.column(name), given)
+        pairs = pairs.set_column(pairs.schema.get_field_index(name), name, lower)
+        pairs = pairs.append_column(f"judge_{name}", given)
+    notes = pa.array([None if one is None else one.told() for one in verdicts], TEXT)
+    pairs = pairs.append_column("judge_notes", notes).append_column("judge_error", pa.array(errors, TEXT))
     return pairs.select(SCORED_SCHEMA.names).cast(SCORED_SCHEMA)
 
 
@@ -68,8 +98,11 @@ def figures(table: pa.Table, dead: pa.Table) -> Figures:
     """The counts of a shard: pairs by language, sound or flawed, and the kinds of findings as reasons."""
     found = Figures(rows_in=table.num_rows + dead.num_rows)
     findings = table.column("findings").to_pylist()
-    for language, some in zip(table.column("language").to_pylist(), findings, strict=True):
-        found.count(language, FLAWED if some else SOUND, tuple(sorted({one["kind"] for one in some})))
+    unjudged = pc.is_valid(table.column("judge_error")).to_pylist()
+    columns = (table.column("language").to_pylist(), findings, unjudged)
+    for language, some, is_unjudged in zip(*columns, strict=True):
+        kinds = sorted({one["kind"] for one in some})
+        found.count(language, FLAWED if some else SOUND, (*kinds, UNJUDGED) if is_unjudged else tuple(kinds))
     found.dead_letters = dead.num_rows
     found.dead_letter_reasons.update(dead.column("reason").to_pylist())
     return found

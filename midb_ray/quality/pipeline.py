@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,16 +12,22 @@ from typing import Any, Final
 import pyarrow as pa
 
 from midb_ray.corpora import job, plan
+from midb_ray.engines import registry as engines
 from midb_ray.engines.actor import EngineBuilder
+from midb_ray.engines.base import Engine
 from midb_ray.engines.idle import IdleEngine
-from midb_ray.engines.pool_settings import ROWS_AT_ONCE, PoolSettings
+from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.settings import EngineSettings
 from midb_ray.locales import load_locales
-from midb_ray.quality.output import FLAWED, SOUND
+from midb_ray.quality.asking import AskingEngine
+from midb_ray.quality.output import FLAWED, SOUND, UNJUDGED
 from midb_ray.quality.settings import ScoreSettings, fingerprint
 from midb_ray.quality.work import ScoreWork
 from midb_ray.runs import cluster, folder, inputs
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.stream import Spread
+
+logger = logging.getLogger("midb_ray")
 
 _IDLE: Final = {"cpus_per_replica": 0.1, "cpus_per_task": 0.9}  # the preparing tasks do all the work
 
@@ -33,8 +41,12 @@ def score(settings: ScoreSettings) -> int:
     cluster.refuse_lost(settings.output)
     files = inputs.find(settings.input, leave_out=settings.output)
     job.checked(settings.output, files)
+    identity: dict[str, Any] = {}
+    if settings.judge.on:
+        engine = engines.pinned(settings.engine, engines.check(settings.engine))
+        settings, identity = settings.model_copy(update={"engine": engine}), engines.identity(engine)
     work = ScoreWork(settings, json.dumps(locales.fingerprint(), ensure_ascii=False))
-    return job.run(ScoreJob(work, fingerprint(settings, locales.fingerprint())), files)
+    return job.run(ScoreJob(work, fingerprint(settings, identity, locales.fingerprint())), files)
 
 
 @dataclass(frozen=True)
@@ -45,24 +57,34 @@ class ScoreJob:
     fingerprint: dict[str, Any]
     name: str = "score"
     watched: str = SOUND
-    engine: str = "no"
-    rows_at_once: int = ROWS_AT_ONCE
 
     @property
     def settings(self) -> ScoreSettings:
         return self.work.settings
 
     @property
+    def engine(self) -> str:
+        return self.settings.engine.kind if self.settings.judge.on else "no"
+
+    @property
+    def rows_at_once(self) -> int:
+        return engines.rows_at_once(self.settings.engine)
+
+    @property
     def pool(self) -> PoolSettings:
-        """One actor that only commits, and as many preparing tasks as there are CPUs."""
+        """Without a judge one actor that only commits, and as many preparing tasks as there are CPUs."""
+        if self.settings.judge.on:
+            return self.settings.pool
         return self.settings.pool.model_copy(update={**_IDLE, "replicas": (1,), "gpus_per_replica": 0})
 
     @property
     def build(self) -> EngineBuilder:
-        return IdleEngine
+        if not self.settings.judge.on:
+            return IdleEngine
+        return functools.partial(build_judge, self.settings.engine, self.settings.judge.tries)
 
     def shared(self) -> ScoreWork:
-        return self.work
+        return self.work.sharing()
 
     def files(self, output: str) -> list[inputs.InputFile]:
         return inputs.find(self.settings.input, leave_out=output)
@@ -71,7 +93,8 @@ class ScoreJob:
         return [plan.planned(self.work.corpus, place, files, first, spread)]
 
     def outline(self) -> list[str]:
-        return []
+        judge = self.settings.judge
+        return [f"judge: asked up to {judge.tries} times about each pair"] if judge.on else []
 
     def decisions(self, figures: Figures) -> Sequence[str]:
         return (SOUND, FLAWED)
@@ -80,4 +103,14 @@ class ScoreJob:
         return {}
 
     def tell(self, run: folder.RunFolder, figures: Figures, complete: bool) -> None:
-        pass
+        if unjudged := sum(counts[UNJUDGED] for counts in figures.reasons.values()):
+            logger.warning(
+                "The judge gave no verdict on %s of %s pairs; why stands in the column judge_error.",
+                f"{unjudged:,}",
+                f"{figures.rows_out:,}",
+            )
+
+
+def build_judge(settings: EngineSettings, tries: int) -> Engine:
+    """The judge's engine, its weights loaded. Raises `UserError` when that fails."""
+    return AskingEngine(engines.build(settings), tries)

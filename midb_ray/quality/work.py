@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
+from midb_ray import prompts
 from midb_ray.corpora.corpus import Corpus, locales_of
-from midb_ray.engines.base import Completion
+from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import Flight, pack
-from midb_ray.quality import output
+from midb_ray.engines.requests import Requester, load_encoder
+from midb_ray.pairs import Pair, Text
+from midb_ray.quality import judge, output
+from midb_ray.quality.asking import problem
+from midb_ray.quality.judge import Verdict
 from midb_ray.quality.scoring import Scorer
 from midb_ray.quality.settings import ScoreSettings
 from midb_ray.runs import shards
@@ -19,16 +25,29 @@ from midb_ray.runs.figures import Figures
 
 @dataclass(frozen=True)
 class ScoreWork:
-    """Picklable and hashable: each process builds readers and detectors from it once and keeps them. `locales` are the languages'
-    entries as JSON, so that nodes need not have the user's YAML file."""
+    """Picklable and hashable: each process builds readers and detectors from it once and keeps them.
+
+    `locales` are the languages' entries as JSON, so that nodes need not have the user's YAML file. `loaded` is a reference to a
+    `requests.Loaded` in Ray's store.
+    """
 
     settings: ScoreSettings
     locales: str
+    loaded: Any = None
 
     @property
     def corpus(self) -> Corpus:
         """The corpus as it is read."""
         return Corpus(self.settings, self.locales)
+
+    def sharing(self) -> ScoreWork:
+        """The same with the judge's tokenizer in Ray's store, so that processes which only prepare need not import transformers."""
+        import ray
+
+        engine = self.settings.engine
+        if not self.settings.judge.on or engine.takes_text or engine.model is None:
+            return self
+        return replace(self, loaded=ray.put(load_encoder(engine.model, engine.revision)))
 
     def prepare(self, shard: shards.Shard) -> pa.Table:
         """Read a shard and score its pairs: one row for `flight`. Raises OSError if the shard cannot be read."""
@@ -36,14 +55,53 @@ class ScoreWork:
         scorer = _scorer(self)
         scored = [scorer.score(pair) for pair in pairs]
         columns = output.columns(*zip(*scored, strict=True)) if scored else {}
-        return pack(shard.shard, pairs, dead, [None] * len(pairs), added=columns)
+        requests = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
+        return pack(shard.shard, pairs, dead, requests, added=columns)
+
+    def _requests(self, pairs: list[Pair]) -> list[Request | None]:
+        """One request to the judge for each pair; None where the prompt is too long."""
+        serialised = [prompts.serialise(Text(pair.instruction, pair.input, pair.response)) for pair in pairs]
+        headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
+        rendered = [f"{headings[pair.language]}{text}" for pair, text in zip(pairs, serialised, strict=True)]
+        found = _requester(self).requests(rendered, serialised)
+        most = self.settings.judge.tokens
+        return [request and request._replace(limit=min(request.limit, most)) for request in found]
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """The rows of a shard; see `engines.actor.Work`."""
-        rows = output.rows(flight.pairs)
-        return rows, flight.dead_letters, output.figures(rows, flight.dead_letters)
+        asked = zip(flight.requests, completions, strict=True)
+        judged = [judgement(request, completion) for request, completion in asked] if self.settings.judge.on else None
+        rows = output.rows(flight.pairs, judged)
+        figures = output.figures(rows, flight.dead_letters)
+        figures.prompt_tokens = sum(len(one.ids or ()) for one in flight.requests if one is not None)
+        figures.answer_tokens = sum(one.tokens for one in completions if one is not None)
+        return rows, flight.dead_letters, figures
+
+
+def judgement(request: Request | None, completion: Completion | None) -> Verdict | str:
+    """The verdict on a pair, or why there is none."""
+    if request is None or completion is None:
+        return "the prompt is too long for the judge"
+    if completion.finish == "error":
+        return completion.error or "the engine failed"
+    return problem(completion) or judge.parse(completion.text)
 
 
 @functools.lru_cache(maxsize=2)
 def _scorer(work: ScoreWork) -> Scorer:
     return Scorer(locales_of(work.locales), work.settings.source)
+
+
+@functools.lru_cache(maxsize=2)
+def _requester(work: ScoreWork) -> Requester:
+    if work.loaded is None:
+        return Requester(work.settings.engine)
+    import ray
+
+    return Requester(work.settings.engine, ray.get(work.loaded))
+
+
+@functools.lru_cache(maxsize=256)
+def _heading(work: ScoreWork, language: str) -> str:
+    """What stands before the serialised pair in the judge's prompt for a language."""
+    return judge.heading(locales_of(work.locales).resolve(language))

@@ -83,7 +83,7 @@ def band_keys(found: npt.NDArray[np.uint32], rows: int, seeds: Hashes) -> Hashes
     """The key of each band of each signature; signatures with different `seeds` (of a language) never share one."""
     bands = VALUES // rows
     cut = found[:, : bands * rows].reshape(len(found), bands, rows).astype(np.uint64)
-    keys = _mixed(seeds[:, None] + np.arange(bands, dtype=np.uint64) * _MULTIPLIER)
+    keys: Hashes = _mixed(seeds[:, None] + np.arange(bands, dtype=np.uint64) * _MULTIPLIER)
     for at in range(rows):
         keys = _mixed(keys * _MULTIPLIER + cut[:, :, at])
     return keys
