@@ -26,7 +26,12 @@ _JOBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one job; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    jobs: dict[str, Callable[[Sequence[str]], int]] = {"boost": boost, "score": score, "train": train, "revisions": revisions}
+    jobs: dict[str, Callable[[Sequence[str]], int]] = {
+        "boost": boost,
+        "score": score,
+        "train": train,
+        "revisions": revisions,
+    }
     if given and given[0] in jobs:
         return jobs[given[0]](given[1:])
     if given and given[0] in ("--version", "-V"):

@@ -10,6 +10,10 @@ LONGEST: Final = 120
 """Characters of a text in a finding; what is longer is cut, and its span tells the rest."""
 
 
+HINT: Final = 0.05
+"""Weight up to which a kind of finding is a hint: it lowers a score a little, and the pair still counts as sound."""
+
+
 class Finding(NamedTuple):
     """One defect. It stands at characters `start` to `end` of a section (a field of `pairs.Text`); where something is missing, that
     is the sentence in which it should stand, or an empty span. `text` is what was found there or what of the source is missing,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from midb_ray.pairs import PAIR_SCHEMA, TEXT
-from midb_ray.quality.findings import Finding
+from midb_ray.quality.findings import HINT, KINDS, Finding
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.scores import Scores
 from midb_ray.runs.figures import Figures
@@ -55,7 +55,7 @@ DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
 """The columns with scores."""
 
 SOUND, FLAWED = "sound", "flawed"
-"""The decisions of scoring: whether anything was found in a pair."""
+"""The decisions of scoring: whether anything but hints was found in a pair."""
 
 UNJUDGED: Final = "unjudged"
 """The reason, beside kinds of findings, of a pair for which a judge was asked and gave no verdict."""
@@ -102,7 +102,8 @@ def figures(table: pa.Table, dead: pa.Table) -> Figures:
     columns = (table.column("language").to_pylist(), findings, unjudged)
     for language, some, is_unjudged in zip(*columns, strict=True):
         kinds = sorted({one["kind"] for one in some})
-        found.count(language, FLAWED if some else SOUND, (*kinds, UNJUDGED) if is_unjudged else tuple(kinds))
+        flawed = any(KINDS[kind].weight > HINT for kind in kinds)
+        found.count(language, FLAWED if flawed else SOUND, (*kinds, UNJUDGED) if is_unjudged else tuple(kinds))
     found.dead_letters = dead.num_rows
     found.dead_letter_reasons.update(dead.column("reason").to_pylist())
     return found

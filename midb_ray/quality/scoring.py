@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from midb_ray.locales import Locale, Locales
 from midb_ray.pairs import Pair, Text
-from midb_ray.quality import consistency, content, translation
+from midb_ray.quality import consistency, content, culture, translation
 from midb_ray.quality.findings import Finding
 from midb_ray.quality.scores import Scores, scores
 from midb_ray.quality.settings import SourceSettings
@@ -40,9 +40,10 @@ class Scorer:
 
     def _findings(self, text: Text, locale: Locale, source: Text | None) -> list[Finding]:
         found = [*content.findings(text, locale), *translation.findings(text, locale, self._identifier)]
-        if source is None or any(one.kind == "wrong_language" for one in found):
-            return found  # a pair in the wrong language has lost all of its source
-        return found + consistency.inconsistencies(source, text, self._origin, locale)
+        if any(one.kind == "wrong_language" for one in found):
+            return found  # such a pair has lost all of its source, and has the forms of its own language
+        found += culture.findings(text, locale)
+        return found if source is None else found + consistency.inconsistencies(source, text, self._origin, locale)
 
 
 def source_of(extra: str | None, columns: SourceSettings) -> Text | None:
