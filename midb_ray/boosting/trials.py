@@ -16,8 +16,8 @@ import xxhash
 
 from midb_ray import prompts
 from midb_ray.boosting.guard import Guard, Verdict, parsed
-from midb_ray.boosting.work import requests, verdict
-from midb_ray.engines import models
+from midb_ray.boosting.work import verdict
+from midb_ray.engines import models, requests
 from midb_ray.engines import registry as engines
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.requests import Requester
@@ -105,7 +105,7 @@ def attempt(
         language: prompts.heading(template, locales.resolve(language))
         for language in {trial.language for trial in trials}
     }
-    asked = requests(
+    asked = requests.of_pairs(
         Requester(settings), [headings[trial.language] for trial in trials], [trial.raw for trial in trials]
     )
     engine = engines.build(settings)

@@ -16,10 +16,11 @@ from midb_ray.boosting.gate import Gate
 from midb_ray.boosting.guard import Guard, Verdict, ordered
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.corpora.corpus import Corpus, locales_of
+from midb_ray.engines import requests
 from midb_ray.engines.actor import ENGINE_CRASH
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import NOTHING_FINISHED, Flight, pack
-from midb_ray.engines.requests import Requester, load_encoder
+from midb_ray.engines.requests import Requester
 from midb_ray.pairs import DeadLetter, Pair, Text
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
@@ -43,14 +44,8 @@ class BoostWork:
         return Corpus(self.settings, self.locales)
 
     def sharing(self) -> BoostWork:
-        """The same with the tokenizer in Ray's store: processes that only prepare come up without importing transformers and torch,
-        which costs each of them seconds of processor and some 250 MB."""
-        import ray
-
-        engine = self.settings.engine
-        if engine.takes_text or engine.model is None:
-            return self
-        return replace(self, loaded=ray.put(load_encoder(engine.model, engine.revision)))
+        """The same with the tokenizer in Ray's store."""
+        return replace(self, loaded=requests.shared(self.settings.engine))
 
     def prepare(self, shard: shards.Shard) -> pa.Table:
         """Read a shard, set aside what the gate skips, render and tokenise the prompts: one row for `flight`. Raises OSError if the
@@ -60,7 +55,7 @@ class BoostWork:
             pairs, finished = _gated(_gate(self), pairs, finished)
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
         headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
-        found = requests(_requester(self), [headings[pair.language] for pair in pairs], texts)
+        found = requests.of_pairs(_requester(self), [headings[pair.language] for pair in pairs], texts)
         if (samples := self.settings.samples) > 1:
             found = [request and request._replace(sample=number) for request in found for number in range(samples)]
         return pack(shard.shard, pairs, dead, found, finished)
@@ -81,13 +76,6 @@ class BoostWork:
         figures.answer_tokens = sum(count or 0 for count in answer_tokens)
         rows = output.judged(table, verdicts, prompt_tokens, answer_tokens)
         return output.merged(rows, flight.finished), flight.dead_letters, figures
-
-
-def requests(requester: Requester, headings: list[str], texts: list[Text]) -> list[Request | None]:
-    """One request for each pair, under the heading of its language; None where the prompt is too long."""
-    serialised = [prompts.serialise(text) for text in texts]
-    rendered = [f"{heading}{text}" for heading, text in zip(headings, serialised, strict=True)]
-    return requester.requests(rendered, serialised)
 
 
 def chosen(
@@ -135,11 +123,7 @@ def _gated(gate: Gate, pairs: list[Pair], finished: pa.Table) -> tuple[list[Pair
 
 @functools.lru_cache(maxsize=2)
 def _requester(work: BoostWork) -> Requester:
-    if work.loaded is None:
-        return Requester(work.settings.engine)
-    import ray
-
-    return Requester(work.settings.engine, ray.get(work.loaded))
+    return requests.requester(work.settings.engine, work.loaded)
 
 
 @functools.lru_cache(maxsize=256)

@@ -36,8 +36,9 @@ class OwnLoop:
         """The result of `work`, for callers without a loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Tell all callers that they wait in vain, do what is to be done last, and end the thread."""
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """Tell all callers that they wait in vain, wait until they know, do what is to be done last, and end the thread. What does
+        not end in time is left to itself."""
         if self._closed:
             return
         self._closed = True
@@ -60,12 +61,13 @@ class OwnLoop:
         finally:
             answers.cancel()
 
-    async def _end(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _end(self, last: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
         self._closing.set_result(None)
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         if rest:
             await asyncio.wait(rest, timeout=_PATIENCE)
-        await last()
+        if last is not None:
+            await last()
 
 
 async def _together(work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:

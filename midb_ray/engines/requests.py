@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from midb_ray import prompts
 from midb_ray.engines import models
 from midb_ray.engines.base import Request
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.settings import EngineSettings
+from midb_ray.pairs import Text
 
 _HEADS = 1024  # lengths kept of what stands before the pair; there is one such text per locale
 
@@ -87,3 +89,29 @@ def load_encoder(model: str, revision: str | None) -> Loaded:
     """Raises `UserError` if the tokenizer or the configuration cannot be loaded."""
     encoder = PromptEncoder(load_tokenizer(model, revision))
     return Loaded(encoder, models.context_length(models.load_config(model, revision)))
+
+
+def shared(settings: EngineSettings) -> Any:
+    """A reference to `Loaded` in Ray's store, None for an engine that takes text: processes that only prepare come up without
+    importing transformers and torch, which costs each of them seconds of processor and some 250 MB."""
+    import ray
+
+    if settings.takes_text or settings.model is None:
+        return None
+    return ray.put(load_encoder(settings.model, settings.revision))
+
+
+def requester(settings: EngineSettings, loaded: Any) -> Requester:
+    """The requester of an engine, with what `shared` has put into the store where there is such."""
+    if loaded is None:
+        return Requester(settings)
+    import ray
+
+    return Requester(settings, ray.get(loaded))
+
+
+def of_pairs(made_by: Requester, headings: Sequence[str], texts: Sequence[Text]) -> list[Request | None]:
+    """One request for each pair, serialised under the heading of its language; None where the prompt is too long."""
+    serialised = [prompts.serialise(text) for text in texts]
+    rendered = [f"{heading}{text}" for heading, text in zip(headings, serialised, strict=True)]
+    return made_by.requests(rendered, serialised)

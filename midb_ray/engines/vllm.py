@@ -5,28 +5,23 @@ Of the model's own generation settings only the end tokens are used: how to gene
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import itertools
 import math
 import os
-import threading
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from midb_ray.engines import adapters, devices, models, orphans
 from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError, Likelihood, Request, ended, seed_of
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
+from midb_ray.engines.own_loop import OwnLoop
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 
-R = TypeVar("R")
-T = TypeVar("T")
 _ADAPTER = "adapter"
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
-_PATIENCE = 5.0  # seconds for calls to end when the engine is closed
 _LOOKUP = (2, 4)  # fewest and most tokens that must agree before what follows them is tried
 
 
@@ -116,21 +111,18 @@ class VllmEngine:
         self._adapter = _adapter(settings.vllm.adapter)
         self._numbers = itertools.count()
         self._guard, self._closed = guard, False
-        self._loop = asyncio.new_event_loop()
-        self._closing: asyncio.Future[Any] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm-engine", daemon=True)
-        self._thread.start()
+        self._loop = OwnLoop("vllm-engine")
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of `requests`; those of a caller that is cancelled are given up.
 
         A row that vLLM refuses or fails on finishes with "error". Raises `EngineError` when its core is dead.
         """
-        return await self._on_loop(self._complete, requests)
+        return await self._loop.each(self._complete, requests)
 
     async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
         """See `base.Scorer`."""
-        return await self._on_loop(self._judge, rows)
+        return await self._loop.each(self._judge, rows)
 
     def close(self) -> None:
         """End the core's processes; callers still waiting get an `EngineError`."""
@@ -139,33 +131,7 @@ class VllmEngine:
         self._closed = True
         self._core.shutdown()
         self._guard.close()
-        if threading.current_thread() is not self._thread:
-            concurrent.futures.wait([asyncio.run_coroutine_threadsafe(self._give_up(), self._loop)], 2 * _PATIENCE)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-
-    async def _on_loop(self, work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:
-        if self._closed:
-            raise EngineError("The engine was closed.")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._until_closed(work, rows), self._loop))
-
-    async def _until_closed(self, work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:
-        answers: asyncio.Future[Any] = asyncio.ensure_future(_each(work, rows))
-        try:
-            await asyncio.wait({answers, self._closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not answers.done():
-                raise EngineError("The engine was closed.")
-            return list(answers.result())
-        finally:
-            answers.cancel()
-
-    async def _give_up(self) -> None:
-        """Tell all callers that they wait in vain, and wait until they know. What a dead core holds up is left to itself."""
-        self._closing.set_result(None)
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        if rest:
-            await asyncio.wait(rest, timeout=_PATIENCE)
+        self._loop.close()
 
     async def _complete(self, request: Request) -> Completion:
         if refusal := self._bounds.refusal(request.ids, request.limit):
@@ -220,15 +186,6 @@ class VllmEngine:
 
 class _RowError(Exception):
     """vLLM refused or failed on one row."""
-
-
-async def _each(work: Callable[[R], Coroutine[Any, Any, T]], rows: Sequence[R]) -> list[T]:
-    """Every row's result. A dead engine fails all rows alike, so that the first error is raised when all have ended."""
-    found = await asyncio.gather(*map(work, rows), return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in found if not isinstance(one, BaseException)]
 
 
 def end_tokens(place: str, revision: str | None) -> set[int]:

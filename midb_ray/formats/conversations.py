@@ -55,12 +55,7 @@ def to_row(pair: Pair) -> dict[str, Any]:
 
     The input follows the instruction after a blank line and cannot be told from it again.
     """
-    rest = json.loads(pair.extra) if pair.extra else {}
-    key = next((name for name in rest if fold(name) in _LISTS and _are_system(rest[name])), None)
-    system = [_openai_turn(turn) for turn in rest.pop(key)] if key is not None else []
-    question = f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
-    messages = [*system, {"role": "user", "content": question}, {"role": "assistant", "content": pair.response}]
-    return row_of(pair if key is None else pair._replace(extra=json.dumps(rest)), {"messages": messages})
+    return _to_row(pair, "messages", ("role", "content"), ("user", "assistant"))
 
 
 def to_sharegpt_row(pair: Pair) -> dict[str, Any]:
@@ -68,12 +63,17 @@ def to_sharegpt_row(pair: Pair) -> dict[str, Any]:
 
     The input follows the instruction after a blank line and cannot be told from it again.
     """
+    return _to_row(pair, "conversations", ("from", "value"), ("human", "gpt"))
+
+
+def _to_row(pair: Pair, name: str, keys: tuple[str, str], speakers: tuple[str, str]) -> dict[str, Any]:
+    """A conversation under `name`, whose turns have `keys` for who speaks and what is said."""
     rest = json.loads(pair.extra) if pair.extra else {}
-    key = next((name for name in rest if fold(name) in _LISTS and _are_system(rest[name])), None)
-    system = [_sharegpt_turn(turn) for turn in rest.pop(key)] if key is not None else []
+    key = next((one for one in rest if fold(one) in _LISTS and _are_system(rest[one])), None)
+    system = [_turn(turn, keys) for turn in rest.pop(key)] if key is not None else []
     question = f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
-    turns = [*system, {"from": "human", "value": question}, {"from": "gpt", "value": pair.response}]
-    return row_of(pair if key is None else pair._replace(extra=json.dumps(rest)), {"conversations": turns})
+    exchange = [dict(zip(keys, turn, strict=True)) for turn in zip(speakers, (question, pair.response), strict=True)]
+    return row_of(pair if key is None else pair._replace(extra=json.dumps(rest)), {name: [*system, *exchange]})
 
 
 def _are_system(turns: object) -> bool:
@@ -83,18 +83,11 @@ def _are_system(turns: object) -> bool:
     return all(_ROLES.get(str(turn.get(_key(turn, _ROLE))).strip().casefold()) == "system" for turn in turns)
 
 
-def _sharegpt_turn(turn: dict[str, Any]) -> dict[str, Any]:
-    """A system turn with `from` and `value`; whatever else it carries stays."""
+def _turn(turn: dict[str, Any], keys: tuple[str, str]) -> dict[str, Any]:
+    """A system turn with `keys` for who speaks and what is said; whatever else it carries stays."""
     role, content = _key(turn, _ROLE), _key(turn, _CONTENT)
     more = {name: one for name, one in turn.items() if name not in (*_ROLE, *_CONTENT)}
-    return {"from": turn[role], "value": turn.get(content), **more}
-
-
-def _openai_turn(turn: dict[str, Any]) -> dict[str, Any]:
-    """A system turn with `role` and `content`; whatever else it carries stays."""
-    role, content = _key(turn, _ROLE), _key(turn, _CONTENT)
-    more = {name: one for name, one in turn.items() if name not in (*_ROLE, *_CONTENT)}
-    return {"role": turn[role], "content": turn.get(content), **more}
+    return {keys[0]: turn[role], keys[1]: turn.get(content), **more}
 
 
 def _conversation(row: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from midb_ray.engines.base import Completion, Engine, Request
 from midb_ray.quality import judge
+from midb_ray.quality.judge import Verdict
 from midb_ray.runs.figures import NO_USAGE, Usage
 
 
@@ -21,7 +22,9 @@ class AskingEngine:
         """Completions in the order of `requests`; raises what the engine raises."""
         found = await self._engine.generate(requests)
         for number in range(1, self._tries):
-            again = [place for place, one in enumerate(found) if one.finish != "error" and problem(one) is not None]
+            again = [
+                place for place, one in enumerate(found) if one.finish != "error" and isinstance(verdict(one), str)
+            ]
             if not again:
                 break
             asked = [requests[place]._replace(sample=requests[place].sample + number) for place in again]
@@ -38,12 +41,11 @@ class AskingEngine:
         self._engine.close()
 
 
-def problem(completion: Completion) -> str | None:
-    """Why a completion is no verdict; None if it is one."""
+def verdict(completion: Completion) -> Verdict | str:
+    """The verdict in a completion, or why it is none."""
     if completion.finish == "length":
         return "the answer was cut off"
     try:
-        judge.parse(completion.text)
+        return judge.parse(completion.text)
     except ValueError as error:
         return str(error)
-    return None

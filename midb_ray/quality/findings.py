@@ -55,7 +55,7 @@ KINDS: Final[dict[str, Kind]] = {
     "lost_number": Kind("translation", "a number of the source stands in no form in the translation", 0.4),
     "lost_url": Kind("translation", "a link of the source is gone or was changed", 0.5),
     "lost_email": Kind("translation", "an e-mail address of the source is gone or was changed", 0.5),
-    "lost_placeholder": Kind("translation", "a placeholder of the source is gone or was changed", 0.5),
+    "lost_placeholder": Kind("translation", "a placeholder or a tag of the source is gone or was changed", 0.5),
     "lost_code": Kind("translation", "a name or keyword in code of the source is gone or was translated", 0.5),
     "lost_list": Kind("translation", "a list has fewer items than in the source", 0.5),
     "lost_negation": Kind("translation", "the source says no and the translation does not", 0.6),

@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from midb_ray import prompts
 from midb_ray.corpora.corpus import Corpus, locales_of
+from midb_ray.engines import requests
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import Flight, pack
-from midb_ray.engines.requests import Requester, load_encoder
+from midb_ray.engines.requests import Requester
 from midb_ray.pairs import Pair, Text
 from midb_ray.quality import judge, output
-from midb_ray.quality.asking import problem
+from midb_ray.quality.asking import verdict
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.scoring import Scorer
 from midb_ray.quality.settings import ScoreSettings
@@ -41,13 +41,8 @@ class ScoreWork:
         return Corpus(self.settings, self.locales)
 
     def sharing(self) -> ScoreWork:
-        """The same with the judge's tokenizer in Ray's store, so that processes which only prepare need not import transformers."""
-        import ray
-
-        engine = self.settings.engine
-        if not self.settings.judge.on or engine.takes_text or engine.model is None:
-            return self
-        return replace(self, loaded=ray.put(load_encoder(engine.model, engine.revision)))
+        """The same with the judge's tokenizer in Ray's store."""
+        return replace(self, loaded=requests.shared(self.settings.engine))
 
     def prepare(self, shard: shards.Shard) -> pa.Table:
         """Read a shard and score its pairs: one row for `flight`. Raises OSError if the shard cannot be read."""
@@ -55,15 +50,13 @@ class ScoreWork:
         scorer = _scorer(self)
         scored = [scorer.score(pair) for pair in pairs]
         columns = output.columns(*zip(*scored, strict=True)) if scored else {}
-        requests = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
-        return pack(shard.shard, pairs, dead, requests, added=columns)
+        asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
+        return pack(shard.shard, pairs, dead, asked, added=columns)
 
     def _requests(self, pairs: list[Pair]) -> list[Request | None]:
         """One request to the judge for each pair; None where the prompt is too long."""
-        serialised = [prompts.serialise(Text(pair.instruction, pair.input, pair.response)) for pair in pairs]
-        headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
-        rendered = [f"{headings[pair.language]}{text}" for pair, text in zip(pairs, serialised, strict=True)]
-        found = _requester(self).requests(rendered, serialised)
+        texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
+        found = requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts)
         most = self.settings.judge.tokens
         return [request and request._replace(limit=min(request.limit, most)) for request in found]
 
@@ -84,7 +77,7 @@ def judgement(request: Request | None, completion: Completion | None) -> Verdict
         return "the prompt is too long for the judge"
     if completion.finish == "error":
         return completion.error or "the engine failed"
-    return problem(completion) or judge.parse(completion.text)
+    return verdict(completion)
 
 
 @functools.lru_cache(maxsize=2)
@@ -94,11 +87,7 @@ def _scorer(work: ScoreWork) -> Scorer:
 
 @functools.lru_cache(maxsize=2)
 def _requester(work: ScoreWork) -> Requester:
-    if work.loaded is None:
-        return Requester(work.settings.engine)
-    import ray
-
-    return Requester(work.settings.engine, ray.get(work.loaded))
+    return requests.requester(work.settings.engine, work.loaded)
 
 
 @functools.lru_cache(maxsize=256)

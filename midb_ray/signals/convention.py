@@ -18,6 +18,7 @@ from babel import numbers
 from babel import units as cldr
 
 from midb_ray.locales import Locale
+from midb_ray.signals import number_words
 
 _UNSPACED: Final = frozenset({"ja", "th"})
 _SPACELESS_AFTER: Final = frozenset({"ja", "ko", "th"})  # a particle follows the unit without a space
@@ -165,11 +166,7 @@ def _data() -> dict[str, dict[str, str]]:
 @lru_cache(maxsize=256)
 def _spelled(language: str) -> dict[str, int]:
     """The number words of a language from two to twenty: one is an article as well."""
-    text = resources.files("midb_ray.signals").joinpath("number_words.yaml").read_text(encoding="utf-8")
-    listed = yaml.safe_load(text).get(language, "").split(", ")
-    return {
-        form.casefold(): number for number, forms in enumerate(listed, 1) if number > 1 for form in forms.split("|")
-    }
+    return {word: number for word, number in number_words.values(language).items() if number > 1}
 
 
 def _words(language: str) -> dict[str, str]:

@@ -38,9 +38,8 @@ class Gazetteer:
         for home, pattern in self.patterns.items():
             if home != region:
                 for match in pattern.finditer(text):
-                    if match.start() and _JOINED.fullmatch(
-                        text[match.start() - 1]
-                    ):  # looked at here: the scan stays fast
+                    before = text[match.start() - 1 : match.start()]
+                    if _JOINED.match(before):  # looked at here, which keeps the scan fast
                         continue
                     yield Reference(*match.span(), self.local[match[0]].get(region))
 

@@ -74,6 +74,12 @@ def counted(text: str, language: str) -> Counter[int]:
     return Counter(words.values[match] for match in words.pattern.findall(text.replace("İ", "i").casefold()))
 
 
+def values(language: str) -> dict[str, int]:
+    """The words of a language for one to twenty, casefolded, and what each stands for; none for a language without data."""
+    words = _known().get(language)
+    return {} if words is None else words.values
+
+
 def ordinals(text: str, language: str) -> Counter[int]:
     """How often each English ordinal from first to twentieth stands in `text`; none for another language."""
     return Counter(_ORDINALS[match] for match in _ORDINAL.findall(text.casefold())) if language == "en" else Counter()

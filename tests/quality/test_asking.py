@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from midb_ray.engines.base import Completion, Request
-from midb_ray.quality.asking import AskingEngine, problem
+from midb_ray.quality import judge
+from midb_ray.quality.asking import AskingEngine, verdict
 from midb_ray.quality.work import judgement
 from tests.quality.test_judge import answer
 
@@ -37,7 +38,8 @@ def test_only_what_cannot_be_read_is_asked_again_as_another_sample() -> None:
     asking = AskingEngine(engine, 3)
     found = asyncio.run(asking.generate([Request(text, None, 99) for text in "abc"]))
     assert engine.asked == [("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 1), ("b", 2), ("c", 2)]
-    assert [problem(one) for one in found] == [None, None, "the answer is no JSON"]
+    parsed = judge.parse(GOOD.text)
+    assert [verdict(one) for one in found] == [parsed, parsed, "the answer is no JSON"]
     assert [one.tokens for one in found] == [50, 3 + 9 + 50, 9]
     assert asking.isolated
     asking.close()
