@@ -58,6 +58,12 @@ class Client:
         """`text` without the key: a server may quote it."""
         return text.replace(self._key, "***") if self._key else text
 
+    def _without_key(self, body: bytes) -> bytes:
+        """A reply without the key, before anybody cuts it to length; JSON may write slashes with a backslash."""
+        for form in {self._key, self._key.replace("/", "\\/")} - {""}:
+            body = body.replace(form.encode(), b"***")
+        return body
+
     async def _post(self, content: bytes) -> Reply:
         async with self._http.stream("POST", self._url, content=content) as response:
             body = bytearray()
@@ -65,7 +71,7 @@ class Client:
                 body += chunk
                 if len(body) > _MOST_BYTES:
                     return Reply(response.status_code, response.headers, None)
-            return Reply(response.status_code, response.headers, bytes(body))
+            return Reply(response.status_code, response.headers, self._without_key(bytes(body)))
 
 
 def _key(variable: str) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
-from midb_ray.quality.findings import Finding, cut
+from midb_ray.quality.findings import MOST, Finding, cut
 from midb_ray.signals import code, lengths, negation, numbers, questions, structure
 from midb_ray.signals.alignment import Pairing, pairings
 from midb_ray.signals.sentences import Span
@@ -105,7 +105,7 @@ def _tags(sides: Sides) -> Iterator[Finding]:
     had = structure.tags(sides.source)
     if not had:
         return
-    for text in sorted((Counter(had) - Counter(structure.tags(sides.target))).keys()):
+    for text in _some((Counter(had) - Counter(structure.tags(sides.target))).keys()):
         yield sides.lost("lost_placeholder", text)
 
 
@@ -117,14 +117,19 @@ def _code(sides: Sides) -> Iterator[Finding]:
     had = Counter(name for span in spans for name in code.names(span.of(sides.source)))
     if had:
         has = Counter(_NAME.findall(sides.target))
-        for text in sorted(name for name, times in had.items() if has[name] < times):
+        for text in _some(name for name, times in had.items() if has[name] < times):
             yield sides.lost("lost_code", text)
 
 
 def _missing(sides: Sides, kind: str, find: Callable[[str], set[str]]) -> Iterator[Finding]:
     had = find(sides.source)
-    for text in sorted(had - find(sides.target)) if had else ():
+    for text in _some(had - find(sides.target)) if had else ():
         yield sides.lost(kind, text)
+
+
+def _some(texts: Iterable[str]) -> list[str]:
+    """The first texts: where each stands is looked for, which takes time."""
+    return sorted(texts)[:MOST]
 
 
 def _lists(sides: Sides) -> Iterator[Finding]:

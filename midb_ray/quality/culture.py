@@ -7,6 +7,7 @@ that is about the US by its own words may name what is there, and a task that co
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -17,7 +18,7 @@ from babel import dates, numbers
 
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
-from midb_ray.quality.findings import Finding, cut
+from midb_ray.quality.findings import MOST, Finding, cut
 from midb_ray.signals import convention, gazetteer, structure
 from midb_ray.signals.gazetteer import Gazetteer
 
@@ -131,13 +132,13 @@ def _amounts(section: str, plain: str, locale: Locale, abroad: bool) -> Iterator
         yield from _units(section, plain, locale)
     if abroad and locale.currency != "USD":
         symbol = str(numbers.get_currency_symbol(locale.currency, locale=_cldr(locale.tag)))
-        for match in _DOLLARS.finditer(plain):
+        for match in itertools.islice(_DOLLARS.finditer(plain), MOST):
             if symbol != "$":
                 yield Finding("currency", section, *match.span(), cut(match[0]), f"{locale.currency} ({symbol})")
 
 
 def _units(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
-    for one in convention.imperial(plain, locale):
+    for one in itertools.islice(convention.imperial(plain, locale), MOST):
         yield Finding("imperial_unit", section, one.start, one.end, cut(plain[one.start : one.end]), one.metric)
 
 

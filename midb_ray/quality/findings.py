@@ -10,6 +10,9 @@ LONGEST: Final = 120
 """Characters of a text in a finding; what is longer is cut, and its span tells the rest."""
 
 
+MOST: Final = 16
+"""Findings of one kind in a section that are told; hundreds do not describe it better."""
+
 HINT: Final = 0.05
 """Weight up to which a kind of finding is a hint: it lowers a score a little, and the pair still counts as sound."""
 
@@ -75,6 +78,11 @@ KINDS: Final[dict[str, Kind]] = {
     "mixed_address": Kind("localisation", "one text addresses its reader formally and familiarly", 0.05),
 }
 """The kinds of findings, by name."""
+
+
+def writable(text: str) -> str:
+    """A text that can be written: halves of characters, which escapes in JSON smuggle in, become U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def cut(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from midb_ray import prompts
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
+from midb_ray.quality.findings import writable
 
 CAPS: Final[dict[str, dict[str, int]]] = {
     "content": {
@@ -57,7 +58,7 @@ _RUBRIC: Final = (
     'object and nothing else, in this form: {{"content": {{"score": 85, "flaws": ["richness"], "reason": "one sentence"}}, '
     '"translation": {{…}}, "localisation": {{…}}, "overall": {{"score": 80, "reason": "one sentence"}}}}.'
 )
-_FENCE: Final = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+_FENCE: Final = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 _MOST_CHARACTERS: Final = 20_000  # of an answer; what is longer is none
 
 
@@ -95,10 +96,11 @@ def parse(answer: str) -> Verdict:
     """
     if len(answer) > _MOST_CHARACTERS:
         raise ValueError(f"the answer has {len(answer):,} characters")
+    answer = answer.strip()
     fenced = _FENCE.fullmatch(answer)
     try:
-        found = json.loads(fenced[1] if fenced else answer)
-    except (RecursionError, ValueError):
+        found = json.loads(fenced[1] if fenced else answer, object_pairs_hook=_once)
+    except (RecursionError, json.JSONDecodeError):
         raise ValueError("the answer is no JSON") from None
     if not isinstance(found, dict):
         raise ValueError("the answer is no JSON object")
@@ -112,6 +114,14 @@ def parse(answer: str) -> Verdict:
     overall = scores.pop("overall")
     del flaws["overall"]
     return Verdict(**scores, overall=min(overall, (min(scores.values()) + 100) // 2), flaws=flaws, reasons=reasons)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which nothing may be said twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _capped(dimension: str, part: dict[str, Any]) -> tuple[int, list[str]]:
@@ -133,4 +143,4 @@ def _reason(dimension: str, part: dict[str, Any]) -> str:
     reason = part.get("reason", "")
     if not isinstance(reason, str):
         raise ValueError(f"{dimension}.reason is no text")
-    return reason[:LONGEST]
+    return writable(reason[:LONGEST])

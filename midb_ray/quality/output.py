@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from midb_ray.pairs import PAIR_SCHEMA, TEXT
-from midb_ray.quality.findings import HINT, KINDS, Finding
+from midb_ray.quality.findings import HINT, KINDS, Finding, writable
 from midb_ray.quality.judge import Verdict
-from midb_ray.quality.scores import Scores
+from midb_ray.quality.scores import Scores, overall
 from midb_ray.runs.figures import Figures
 
 FINDING: Final = pa.struct(
@@ -71,9 +71,17 @@ def columns(
         [one.localisation for one in scores],
         [one.overall for one in scores],
         list(has_source),
-        [[one._asdict() for one in found] for found in findings],
+        [[_written(one) for one in found] for found in findings],
     ]
     return {field.name: pa.array(column, type=field.type) for field, column in zip(_SCORES, values, strict=True)}
+
+
+def _written(finding: Finding) -> dict[str, Any]:
+    suggestion = finding.suggestion
+    found = finding._replace(
+        text=writable(finding.text), suggestion=None if suggestion is None else writable(suggestion)
+    )
+    return found._asdict()
 
 
 def rows(pairs: pa.Table, judged: Sequence[Verdict | str] | None) -> pa.Table:
@@ -86,12 +94,17 @@ def rows(pairs: pa.Table, judged: Sequence[Verdict | str] | None) -> pa.Table:
     errors = [one if isinstance(one, str) else None for one in found]
     for name in DIMENSIONS:
         given = pa.array([None if one is None else getattr(one, name) for one in verdicts], pa.float32())
-        lower = pc.min_element_wise(pairs.column(name), given)
-        pairs = pairs.set_column(pairs.schema.get_field_index(name), name, lower)
+        if name == "overall":
+            pairs = _with(pairs, name, overall(*(pairs.column(one) for one in DIMENSIONS[:3])))
+        pairs = _with(pairs, name, pc.min_element_wise(pairs.column(name), given))
         pairs = pairs.append_column(f"judge_{name}", given)
     notes = pa.array([None if one is None else one.told() for one in verdicts], TEXT)
     pairs = pairs.append_column("judge_notes", notes).append_column("judge_error", pa.array(errors, TEXT))
     return pairs.select(SCORED_SCHEMA.names).cast(SCORED_SCHEMA)
+
+
+def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, column)
 
 
 def figures(table: pa.Table, dead: pa.Table) -> Figures:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import pyarrow.compute as pc
 
 from midb_ray.quality.findings import KINDS, Dimension, Finding
 
@@ -26,8 +28,15 @@ class Scores(NamedTuple):
 
     @property
     def overall(self) -> float:
-        """The mean of the worst dimension and of all three: a pair is not good for two of them."""
+        """See `overall`."""
         return (min(self) + sum(self) / len(self)) / 2
+
+
+def overall(content: Any, translation: Any, localisation: Any) -> Any:
+    """The mean of the worst dimension and of all three, of columns: a pair is not good for two of them."""
+    worst = pc.min_element_wise(content, translation, localisation)
+    mean = pc.divide(pc.add(pc.add(content, translation), localisation), 3.0)
+    return pc.divide(pc.add(worst, mean), 2.0)
 
 
 def scores(findings: Iterable[Finding]) -> Scores:

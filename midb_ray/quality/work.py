@@ -56,9 +56,7 @@ class ScoreWork:
     def _requests(self, pairs: list[Pair]) -> list[Request | None]:
         """One request to the judge for each pair; None where the prompt is too long."""
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
-        found = requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts)
-        most = self.settings.judge.tokens
-        return [request and request._replace(limit=min(request.limit, most)) for request in found]
+        return requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts)
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """The rows of a shard; see `engines.actor.Work`."""
@@ -87,7 +85,10 @@ def _scorer(work: ScoreWork) -> Scorer:
 
 @functools.lru_cache(maxsize=2)
 def _requester(work: ScoreWork) -> Requester:
-    return requests.requester(work.settings.engine, work.loaded)
+    """The judge's; a verdict's length has nothing to do with the pair's."""
+    most = work.settings.judge.tokens
+    engine = work.settings.engine.model_copy(update={"max_new_tokens": most, "answer_floor": most})
+    return requests.requester(engine, work.loaded)
 
 
 @functools.lru_cache(maxsize=256)

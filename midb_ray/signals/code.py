@@ -6,6 +6,7 @@ the common languages: a keyword at its beginning and punctuation that prose does
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -54,9 +55,10 @@ def pieces(text: str) -> list[Span]:
         return []
     blocks = list(_FENCED.finditer(text))
     fenced = [Span(*match.span()) for match in blocks]
+    begins = [span.start for span in fenced]
     found = [Span(*match.span(2)) for match in blocks if match[1] in _NAMED or _is_code(match[2])]
     for match in _INLINE.finditer(text):
-        if not _inside(match.start(), fenced) and _PUNCTUATION.search(match[1]):
+        if not _inside(match.start(), fenced, begins) and _PUNCTUATION.search(match[1]):
             found.append(Span(*match.span(1)))
     return sorted([*found, *_bare(text, fenced)])
 
@@ -92,14 +94,16 @@ def _lines(text: str) -> Iterator[Span]:
 
 def _bare(text: str, fenced: list[Span]) -> Iterator[Span]:
     """Lines of code outside of fences: statements, and what is indented below one."""
-    below = False
+    below, begins = False, [span.start for span in fenced]
     for line in _lines(text):
-        if _inside(line.start, fenced):
+        if _inside(line.start, fenced, begins):
             continue
         below = is_statement(line.of(text)) or (below and line.of(text)[0] in " \t")
         if below:
             yield line
 
 
-def _inside(place: int, spans: list[Span]) -> bool:
-    return any(span.start <= place < span.end for span in spans)
+def _inside(place: int, spans: list[Span], begins: list[int]) -> bool:
+    """Whether a place lies in one of `spans`, which are in order and have these beginnings."""
+    last = bisect.bisect_right(begins, place) - 1
+    return last >= 0 and place < spans[last].end

@@ -41,6 +41,7 @@ _WEIGHED: Final = re.compile(  # what shows that French "livres" are no books
 _OTHER: Final = re.compile(  # what makes another unit of it, which is not converted here: cubic feet, feet per second
     r" ?(?:/|cub|cúb|quadr|cuadr|carr|مربع|مكعب|vuông|khối|persegi|padu|kubik|čtver|krych|kare|küp|куб|квадр|τετρ|κυβ|square|per )"
 )
+_MINUS: Final = re.compile(r"(?<!\w)[-\u2212]$")  # in front of a temperature
 _TENFOLD: Final = 1_000
 
 
@@ -88,7 +89,9 @@ def imperial(text: str, locale: Locale) -> Iterator[Quantity]:
             or _metric_beside(text, start, end, name, locale)
         ):
             continue
-        yield Quantity(start, end, name, None if _OTHER.match(text, end) else _converted(match, name, locale))
+        below = name == "fahrenheit" and _MINUS.search(text, max(start - 2, 0), start) is not None
+        metric = None if _OTHER.match(text, end) else _converted(match, name, locale, -1 if below else 1)
+        yield Quantity(start - below, end, name, metric)
     if "'" in text or "’" in text or "′" in text:
         for match in _FEET_AND_INCHES.finditer(text):
             feet = int(match[1]) + int(match[2]) / 12
@@ -113,9 +116,9 @@ def _metric_beside(text: str, start: int, end: int, name: str, locale: Locale) -
     return bool(beside.search(text, end, end + _BESIDE) or beside.search(text, max(start - _BESIDE, 0), start))
 
 
-def _converted(match: re.Match[str], name: str, locale: Locale) -> str:
+def _converted(match: re.Match[str], name: str, locale: Locale, sign: int) -> str:
     groups = [one for one in match.groups()[:3] if one]
-    return _written(_amount([value(one, locale) for one in groups], name), locale)
+    return _written(_amount([sign * value(one, locale) for one in groups], name), locale)
 
 
 def value(text: str, locale: Locale) -> float:

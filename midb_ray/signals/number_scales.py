@@ -53,4 +53,4 @@ def _scales(language: str, listed: dict[int, str]) -> Scales:
     powers = {word.casefold(): power for power, words in listed.items() for word in words.split("|")}
     longest_first = "|".join(sorted(map(re.escape, powers), key=len, reverse=True))
     end = "" if language in _UNSPACED else r"(?!\w)"
-    return Scales(re.compile(rf"(\d+(?:[.,٫٬]\d+)?)[ \u00a0\u202f-]?({longest_first}){end}"), powers)
+    return Scales(re.compile(rf"(?<!\d)(\d+(?:[.,٫٬]\d+)?)[ \u00a0\u202f-]?({longest_first}){end}"), powers)

@@ -70,3 +70,11 @@ def test_a_pair_about_the_us_may_name_what_is_there() -> None:
 def test_odd_texts_raise_nothing(odd: str) -> None:
     for locale in LOCALES:
         findings(Text(odd, odd, odd), locale)
+
+
+def test_a_temperature_below_zero_keeps_its_sign() -> None:
+    for written in ("-40 °F", "\u221240 °F"):
+        text = Text("Quel temps fait-il ?", "", f"Il fait {written} dehors.")
+        (one,) = findings(text, LOCALES.resolve("fr"))
+        assert text.response[one.start : one.end] == written
+        assert (one.suggestion or "").replace("\u2212", "-").startswith("-40")

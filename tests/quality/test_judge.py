@@ -82,11 +82,19 @@ def test_a_pair_is_not_good_over_all_with_a_bad_part() -> None:
         ("[" * 19_000, "no JSON"),
         (" " * 30_000 + answer(), "30,"),
         ('{"content": {"score": NaN}}', "content.score"),
+        (answer()[:-1] + ', "content": {"score": 100}}', "a key stands twice"),
+        ("```" + "\n" * 19_000, "no JSON"),
     ],
 )
 def test_what_is_no_verdict_is_told_and_never_guessed(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         judge.parse(text)
+
+
+def test_half_a_character_in_a_reason_can_be_written() -> None:
+    found = judge.parse(answer(overall={"score": 1, "reason": "x"}).replace('"x"', '"so \\ud83d so"'))
+    assert found.reasons["overall"] == "so \ufffd so"
+    found.told().encode()
 
 
 def test_long_reasons_are_cut() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 
+import pyarrow as pa
 import pytest
 
 from midb_ray.quality.findings import KINDS, Finding
-from midb_ray.quality.scores import Scores, scores
+from midb_ray.quality.scores import Scores, overall, scores
 
 
 def finding(kind: str) -> Finding:
@@ -44,3 +45,5 @@ def test_of_one_kind_three_findings_count() -> None:
 
 def test_the_worst_dimension_counts_twice_over_all() -> None:
     assert Scores(100, 40, 100).overall == pytest.approx((40 + 80) / 2)
+    columns = (pa.array([100.0, 10.0]), pa.array([40.0, 20.0]), pa.array([100.0, 90.0]))
+    assert overall(*columns).to_pylist() == pytest.approx([60, (10 + 40) / 2])

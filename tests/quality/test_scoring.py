@@ -9,6 +9,7 @@ import pytest
 from midb_ray.errors import UserError
 from midb_ray.locales import load_locales
 from midb_ray.pairs import Pair, Text
+from midb_ray.quality import output
 from midb_ray.quality.scoring import Scorer, source_of
 from midb_ray.quality.settings import SourceSettings
 
@@ -66,3 +67,21 @@ def test_columns_of_another_name_and_odd_rows() -> None:
 def test_an_unknown_source_language_is_refused() -> None:
     with pytest.raises(UserError, match="Unknown language 'Klingon'"):
         Scorer(load_locales(), SourceSettings(language="Klingon"))
+
+
+def test_half_a_character_in_a_source_can_be_written() -> None:
+    source = '{"source_instruction": "How high?", "source_response": "See http://a.example/\\ud83d and more of it."}'
+    scored = SCORER.score(pair("Voir ici et plus encore.", None)._replace(extra=source))
+    assert "lost_url" in [one.kind for one in scored.findings]
+    output.columns([scored.scores], [True], [scored.findings])["findings"].validate(full=True)
+
+
+@pytest.mark.parametrize(
+    "piece", ["7", "```\n", "```\n```\n`a_b` ", "5 miles ", "http://a.example/x ", "{name} ", "$1 "]
+)
+def test_long_and_odd_texts_come_to_an_end_with_few_findings(piece: str) -> None:
+    text = piece * (60_000 // len(piece))
+    numbered = "".join(f"{{n{number}}} http://a.example/{number} n{number}@a.example\n" for number in range(2_000))
+    for source, target in ((text, text), ("It is 5 and 6.", text), (text, "Non."), (numbered, "Non.")):
+        extra = {"source_instruction": "How high?", "source_response": source}
+        assert len(SCORER.score(pair(target, extra)).findings) < 200
