@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from midb_ray.boosting import earlier, output
+from midb_ray.boosting import output
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales
 from midb_ray.pairs import BOOSTED_SCHEMA, DEAD_LETTER_SCHEMA, PAIR_SCHEMA, DeadLetter, Pair, Text, table_to_pairs
-from midb_ray.runs import commit, shards, storage
+from midb_ray.runs import commit, earlier, shards, storage
 from midb_ray.runs.inputs import InputFile
 
 logger = logging.getLogger("midb_ray")
@@ -54,6 +54,12 @@ class Stretch(NamedTuple):
     stop: int
     digests: frozenset[str]
     settings: BoostSettings
+
+
+def find(settings: BoostSettings) -> InputFile:
+    """The run that is tried again, as this run's one input. Raises `UserError`, see `earlier.find`."""
+    (given,) = settings.input
+    return earlier.find(given, settings.output, ("boost",), "--only")
 
 
 def stretches(run: InputFile, settings: BoostSettings, step: int = 32) -> list[Stretch]:

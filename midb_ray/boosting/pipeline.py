@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from midb_ray.boosting import card_record, earlier, plan, summary
+from midb_ray.boosting import again, card_record, plan, summary
 from midb_ray.boosting.gate import Gate
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
@@ -57,7 +57,7 @@ def _checked(settings: BoostSettings, locales: Locales) -> tuple[BoostSettings, 
 
 def _files(settings: BoostSettings, output: str) -> list[inputs.InputFile]:
     """The input files; an earlier run that is tried again counts as one."""
-    return [earlier.find(settings)] if settings.only else inputs.find(settings.input, leave_out=output)
+    return [again.find(settings)] if settings.only else inputs.find(settings.input, leave_out=output)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from midb_ray.boosting import again, earlier
+from midb_ray.boosting import again
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.boosting.work import BoostWork
 from midb_ray.engines.base import Completion
@@ -36,7 +36,7 @@ def settings_for(run: Path, *only: str, **more: Any) -> BoostSettings:
 
 
 def planned(settings: BoostSettings, locales: Locales | None = None) -> list[Shard]:
-    run = earlier.find(settings)
+    run = again.find(settings)
     parts = [part for stretch in again.stretches(run, settings, step=3) for part in again.look(stretch)]
     return list(again.plan(run, parts, settings, locales or load_locales()))
 
@@ -155,7 +155,7 @@ def test_a_run_in_an_object_store_is_read_like_one_on_disk(tmp_path: Path, s3: s
         assert mine[:2] == theirs[:2]
         assert mine[2].equals(theirs[2])
     with pytest.raises(UserError, match="are not apart"):
-        earlier.find(there.model_copy(update={"output": f"{s3}/run/more"}))
+        again.find(there.model_copy(update={"output": f"{s3}/run/more"}))
 
 
 def spoilt(run: Path, name: str) -> None:
@@ -208,11 +208,11 @@ def test_what_is_not_there_any_more_when_a_shard_is_read_is_not_lost_in_silence(
 
 def test_the_earlier_run_is_another_input_once_a_part_of_it_was_written_anew(tmp_path: Path) -> None:
     settings = settings_for(finished_run(tmp_path / "run", 24, 8))
-    before = earlier.find(settings)
-    assert earlier.find(settings) == before
+    before = again.find(settings)
+    assert again.find(settings) == before
     part = tmp_path / "run" / "pairs" / "part-00000001.parquet"
     part.write_bytes(part.read_bytes())
-    after = earlier.find(settings)
+    after = again.find(settings)
     assert (after.name, after.uri, after.size) == (before.name, before.uri, before.size)
     assert after.version != before.version
 
@@ -221,7 +221,7 @@ def test_the_earlier_run_is_another_input_once_a_part_of_it_was_written_anew(tmp
 def test_a_run_is_never_tried_again_in_place(tmp_path: Path, output: str) -> None:
     run = finished_run(tmp_path / "run", 8, 8)
     with pytest.raises(UserError, match="are not apart; give another --output"):
-        earlier.find(settings_for(run, output=str(tmp_path / output)))
+        again.find(settings_for(run, output=str(tmp_path / output)))
 
 
 def test_a_language_that_only_the_earlier_run_knew_is_told_before_anything_starts(tmp_path: Path) -> None:

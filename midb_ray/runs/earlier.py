@@ -1,33 +1,36 @@
-"""A finished boost run as the input of another one: whether it is whole, and the tables in its parts."""
+"""A finished run as the input of another one: whether it is whole, and the tables in its parts."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import UserError
 from midb_ray.runs import commit, folder, storage
 from midb_ray.runs.inputs import InputFile
 
 
-def find(settings: BoostSettings) -> InputFile:
-    """The earlier run as the one input of this run: its size is that of its parts, its version changes with any of them.
+def find(given: str, output: str, jobs: Sequence[str], wanted_by: str) -> InputFile:
+    """The earlier run of one of `jobs` as the one input of a run: its size is that of its parts, its version changes with any of
+    them. `wanted_by` is the setting or job that needs it.
 
-    Raises `UserError` if it is no whole boost run, or if the output is the same folder or one inside of it.
+    Raises `UserError` if it is no whole run of these, or if the output is the same folder or one inside of it.
     """
-    (given,) = settings.input
     uri = storage.absolute(given).rstrip("/")
-    _refuse_in_place(uri, storage.absolute(settings.output).rstrip("/"))
+    _refuse_in_place(uri, storage.absolute(output).rstrip("/"))
     try:
         found = _json(uri, "run.json")
-        if found is None or not folder.is_run(found) or found["job"] != "boost":
-            raise UserError(f"Input {given!r} is no run folder of a boost job; --only needs one, whole and by itself.")
+        if found is None or not folder.is_run(found) or found["job"] not in jobs:
+            kinds = " or ".join(jobs)
+            raise UserError(
+                f"Input {given!r} is no run folder of a {kinds} job; {wanted_by} needs one, whole and by itself."
+            )
         summary = _json(uri, "summary.json")
         if summary is None or summary.get("complete") is not True or not isinstance(summary.get("shards"), int):
             raise UserError(
@@ -91,6 +94,4 @@ def _refuse_in_place(run: str, place: str) -> None:
     if storage.is_local(run) and storage.is_local(place):
         run, place = os.path.realpath(run), os.path.realpath(place)
     if run == place or place.startswith(f"{run}/") or run.startswith(f"{place}/"):
-        raise UserError(
-            f"The output {place} and the run {run} that is tried again are not apart; give another --output."
-        )
+        raise UserError(f"The output {place} and the run {run} that is read are not apart; give another --output.")
