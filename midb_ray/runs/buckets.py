@@ -34,10 +34,10 @@ _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
 
 
 class Buckets(NamedTuple):
-    """A folder with the rows of one stage in `count` buckets."""
+    """A folder with the rows of one stage in a `number` of buckets."""
 
     uri: str
-    count: int
+    number: int
 
 
 def enough(rows: int, row_bytes: float) -> int:
@@ -54,7 +54,7 @@ def of(keys: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.int64]:
 def write(buckets: Buckets, task: int, table: pa.Table) -> None:
     """Write the rows of a task, in place of what an earlier try may have written; a task without rows says so with a file too.
     Texts are of large types. Raises OSError."""
-    chosen = of(table.column(KEY).to_numpy(), buckets.count)
+    chosen = of(table.column(KEY).to_numpy(), buckets.number)
     order = np.argsort(chosen, kind="stable")
     sorted_rows = table.take(pa.array(order)).combine_chunks()
     batch = pa.RecordBatch.from_arrays(
@@ -64,7 +64,7 @@ def write(buckets: Buckets, task: int, table: pa.Table) -> None:
     start = 0
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema, options=_OPTIONS) as writer:
-        for rows in np.bincount(chosen, minlength=buckets.count).tolist():
+        for rows in np.bincount(chosen, minlength=buckets.number).tolist():
             writer.write_batch(batch.slice(start, rows))
             start += rows
     storage.write_bytes(_uri(buckets, task), sink.getvalue(), lasting=False)
@@ -98,9 +98,9 @@ def _batch(buckets: Buckets, bucket: int, task: int) -> pa.RecordBatch:
     try:
         with storage.open_input(uri) as stream:
             file = pa.ipc.open_file(stream)
-            if file.num_record_batches != buckets.count:
+            if file.num_record_batches != buckets.number:
                 raise UserError(
-                    f"{uri} has {file.num_record_batches} buckets, expected {buckets.count}; start over with --fresh."
+                    f"{uri} has {file.num_record_batches} buckets, expected {buckets.number}; start over with --fresh."
                 )
             return file.get_batch(bucket)
     except pa.ArrowInvalid as error:
