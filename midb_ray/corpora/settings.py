@@ -19,7 +19,7 @@ class CorpusSettings(Settings):
     """Files, folders or patterns: paths, s3://, gs:// or hf://."""
     output: str = pydantic.Field(min_length=1)
     """The run folder: a path that every node sees, s3:// or gs://."""
-    format: Literal["auto", "alpaca", "revisions", "conversations", "pairs"] = "auto"
+    format: Literal["auto", "alpaca", "revisions", "conversations", "preferences", "pairs"] = "auto"
     """Format of the input rows; auto looks at the first rows of each file."""
     language: str | None = None
     """Language of rows that name none; otherwise the file name or detection decides."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from midb_ray.errors import UserError
-from midb_ray.formats import alpaca, conversations, json_rows, pairs, revisions
+from midb_ray.formats import alpaca, conversations, json_rows, pairs, preferences, revisions
 from midb_ray.formats.records import Fields, Revised, RowError, keys_found
 from midb_ray.pairs import Pair
 
@@ -29,6 +29,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "pairs": Format("pairs", pairs.recognises, pairs.fields, to_row=pairs.to_row),
     "revisions": Format("revisions", revisions.recognises, revisions.fields, revised=revisions.revised),
+    "preferences": Format("preferences", preferences.recognises, preferences.fields, revised=preferences.revised),
     "alpaca": Format("alpaca", alpaca.recognises, alpaca.fields, to_row=alpaca.to_row),
     "conversations": Format(
         "conversations", conversations.recognises, conversations.fields, to_row=conversations.to_row

@@ -15,6 +15,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "alpaca": {"instruction": "a", "input": "", "output": "c"},
     "revisions": {"Raw Instruction": "a", "Raw Response": "c", "Revised Instruction": "A", "Revised Response": "C"},
     "conversations": {"prompt": "a", "messages": [{"role": "user", "content": "a"}]},
+    "preferences": {"prompt": "a", "chosen": "c", "rejected": "d", "answer": "c"},
     "pairs": dict.fromkeys(PAIR_SCHEMA.names),
 }
 
