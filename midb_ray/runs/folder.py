@@ -7,6 +7,7 @@ progress.json     rewritten every few seconds            metrics.jsonl  the same
 summary.json      totals, written at the end             driver.json    who is at work, while somebody is
 nonce             proof that storage is shared           spent.json     time that engines were up, for the caps
 halt              says that no shard begins any more     report.html    made at the end
+excluded/         rows that a selection left out         buckets/       rows on their way to others, while a run lasts
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _OURS = (
     "report.html",
     "deepspeed.json",
 )
-_FOLDERS = ("pairs", "dead_letters", "attempts", "staging")
+_FOLDERS = ("pairs", "excluded", "dead_letters", "attempts", "buckets", "staging")
 _TRAINING = ("revisions", "examples", "start", "checkpoints", "booster", "adapter", "tensorboard")
 
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}
