@@ -1,4 +1,4 @@
-"""The actor that puts an engine into a Ray Data pool: generate, hand over to the capability, commit.
+"""The actor that puts an engine into a Ray Data pool: generate and measure, hand over to the capability, commit.
 
 Commit belongs here and not to a later stage: a kill then costs at most the shards inside the actors, and slow storage
 holds the engine back at once. A row that makes the engine raise is found by bisection; a row that takes the process
@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 
-from midb_ray.engines import bundles, duplicates, halt, loading, vital_signs
-from midb_ray.engines.base import Completion, Engine, EngineError, Request
+from midb_ray.engines import bundles, duplicates, halt, halving, loading, vital_signs
+from midb_ray.engines.base import Completion, Continuation, Engine, EngineError, Likelihood, Request, Scorer
 from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.engines.meter import Meter
 from midb_ray.engines.pool_settings import PoolSettings
@@ -43,7 +43,8 @@ class Work(Protocol):
     """What a capability does around the engine. It is pickled, so it holds settings and builds the rest on first use."""
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
-        """Output pairs, dead letters and counts of a shard; a completion is None where no request was sent."""
+        """Output pairs, dead letters and counts of a shard; a completion is None where no request was sent. What was measured
+        stands in the flight."""
         ...
 
 
@@ -54,10 +55,11 @@ class EngineBuilder(Protocol):
 
 
 class Answered(NamedTuple):
-    """What came of a shard's requests: a completion for each, None where there was none; how many were answered by what an equal
-    one had brought; the tokens that were generated for this shard."""
+    """What came of a shard's requests and continuations: a completion or a likelihood for each, None where there was none; how many
+    were answered by what an equal one had brought; the tokens that were generated for this shard."""
 
     completions: list[Completion | None]
+    likelihoods: list[Likelihood | None]
     duplicates: int
     tokens: int
 
@@ -157,16 +159,21 @@ class EngineActor:
         return await asyncio.to_thread(patience.persist, again, self._patience, f"Shard {shard}, {doing} it")
 
     async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> Answered:
-        """One completion per request of the shard, whatever the engine does."""
-        distinct = await asyncio.to_thread(duplicates.distinct, flight.requests)
-        completions = [Completion("", "error", 0, ENGINE_CRASH)] * len(distinct.requests)
+        """One completion per request of the shard and one likelihood per continuation, whatever the engine does. In the record of
+        attempts the continuations stand behind the requests."""
+        asked = await asyncio.to_thread(duplicates.distinct, flight.requests)
+        texts = await asyncio.to_thread(duplicates.distinct, flight.continuations)
+        completions = [halving.no_completion(ENGINE_CRASH)] * len(asked.requests)
+        likelihoods = [halving.no_likelihood(ENGINE_CRASH)] * len(texts.requests)
         known = tokens = 0
-        for first, last in attempt.parts(len(completions)):
+        for first, last in attempt.parts(len(completions) + len(likelihoods)):
             if not self._isolated:
                 await self._storage("noting", flight.shard, attempt.begin, (first, last))
             self._at_engine[flight.shard] = attempt, (first, last)
+            behind = slice(max(first - len(completions), 0), max(last - len(completions), 0))
             try:
-                answers, here = await self._answer(distinct.requests[first:last], attempt.suspect)
+                answers, here = await self._answer(asked.requests[first:last], attempt.suspect)
+                likelihoods[behind] = await self._measure(texts.requests[behind])
             except EngineError as error:
                 await self._leave(flight.shard, error)
             finally:
@@ -175,7 +182,8 @@ class EngineActor:
             completions[first:last] = answers
             known += len(here) - sum(here)
             tokens += sum(answer.tokens for answer, is_new in zip(answers, here, strict=True) if is_new)
-        return Answered(distinct.spread(completions), distinct.duplicates + known, tokens)
+        known += asked.duplicates + texts.duplicates
+        return Answered(asked.spread(completions), texts.spread(likelihoods), known, tokens)
 
     async def _leave(self, shard: int, error: EngineError) -> NoReturn:
         """End this process, once it is written down what the engine died with."""
@@ -198,24 +206,26 @@ class EngineActor:
         return await self._shared.complete(requests, self._generate)
 
     async def _generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Generate; where that fails for some rows, halve until the failing row is alone."""
+        """What the engine answers; a request that it fails on is found."""
         assert self._engine is not None
-        try:
-            with self._meter.at_engine():
-                return await self._engine.generate(requests)
-        except (EngineError, UserError):  # no row's fault
-            raise
-        except Exception as error:
-            if len(requests) == 1:
-                return [Completion("", "error", 0, f"{type(error).__name__}: {error}")]
-        middle = len(requests) // 2
-        return [*await self._generate(requests[:middle]), *await self._generate(requests[middle:])]
+        with self._meter.at_engine():
+            return await halving.each(self._engine.generate, requests, halving.no_completion)
+
+    async def _measure(self, texts: Sequence[Continuation]) -> list[Likelihood]:
+        """How likely the engine finds each text; one that it fails on is found."""
+        if not texts:
+            return []
+        assert isinstance(self._engine, Scorer)  # the settings of a job that measures see to it
+        with self._meter.at_engine():
+            return await halving.each(self._engine.loglikelihood, texts, halving.no_likelihood)
 
     def _commit(self, flight: Flight, answered: Answered, seconds: float) -> Figures:
+        flight = flight._replace(likelihoods=answered.likelihoods)
         pairs, dead_letters, figures = self._work.finish(flight, answered.completions)
-        sent = sum(request is not None for request in flight.requests)
+        sent = sum(one is not None for one in (*flight.requests, *flight.continuations))
         figures.engine_seconds, figures.duplicates = seconds, answered.duplicates
         errors = sum(one is not None and one.finish == "error" for one in answered.completions)
+        errors += sum(one is not None and one.error is not None for one in answered.likelihoods)
         told = self._meter.take()
         figures.engines = self._meter.figures(sent, errors, answered.tokens, told)
         try:

@@ -117,6 +117,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class Scorer(Engine, Protocol):
     """An engine with a model, which can also say how likely a text is."""
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import re
 
 import torch
 
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
+
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
+_DEAD_DEVICE = re.compile(r"(CUDA|HIP|NCCL|cuDNN) error|CUBLAS_STATUS|CUDNN_STATUS|device-side assert", re.IGNORECASE)
 
 
 def device(settings: EngineSettings) -> str:
@@ -32,6 +36,20 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a model raised this because memory ran out: with less of it at once it may go well."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def is_dead(error: Exception) -> bool:
+    """Whether the device is gone: a CUDA context that once failed answers every later call with an error."""
+    return isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError) and _DEAD_DEVICE.search(str(error)) is not None
+    )
 
 
 def _computes_in_bfloat16() -> bool:

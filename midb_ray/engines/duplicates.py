@@ -6,21 +6,25 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from midb_ray.engines import answers
-from midb_ray.engines.base import Completion, Request
+from midb_ray.engines.base import Completion, Continuation, Request
 
 logger = logging.getLogger("midb_ray")
 
 Generate = Callable[[Sequence[Request]], Awaitable[list[Completion]]]
+A = TypeVar("A", Request, Continuation)
+R = TypeVar("R")
 
 
-class Distinct(NamedTuple):
-    """The requests of a shard without repetitions: `requests` in the order of their first places, and for each of the given ones
-    where it stands among them; None for a pair without a request."""
+@dataclass(frozen=True)
+class Distinct(Generic[A]):
+    """The requests of a shard, or its continuations, without repetitions: `requests` in the order of their first places, and for
+    each of the given ones where it stands among them; None for a pair without a request."""
 
-    requests: list[Request]
+    requests: list[A]
     places: list[int | None]
 
     @property
@@ -28,15 +32,15 @@ class Distinct(NamedTuple):
         """Requests that another one's answer stands for."""
         return sum(place is not None for place in self.places) - len(self.requests)
 
-    def spread(self, completions: Sequence[Completion]) -> list[Completion | None]:
+    def spread(self, completions: Sequence[R]) -> list[R | None]:
         """One for each of the given requests."""
         return [None if place is None else completions[place] for place in self.places]
 
 
-def distinct(requests: Sequence[Request | None]) -> Distinct:
+def distinct(requests: Sequence[A | None]) -> Distinct[A]:
     """All of a request counts: prompt, limit and whatever else it says."""
     found: dict[Any, int] = {}
-    kept: list[Request] = []
+    kept: list[A] = []
     places: list[int | None] = []
     for request in requests:
         if request is None:
@@ -49,7 +53,7 @@ def distinct(requests: Sequence[Request | None]) -> Distinct:
     return Distinct(kept, places)
 
 
-def _hashable(request: Request) -> Any:
+def _hashable(request: Request | Continuation) -> Any:
     return tuple(tuple(value) if isinstance(value, list) else value for value in request)
 
 

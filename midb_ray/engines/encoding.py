@@ -54,6 +54,9 @@ class PromptEncoder:
         before, after = _frame(tokenizer)
         self._before = list(tokenizer.encode(before, add_special_tokens=False))
         self._after = list(tokenizer.encode(after, add_special_tokens=False))
+        self._pause = (
+            self._after if tokenizer.chat_template else list(tokenizer.encode("\n\n", add_special_tokens=False))
+        )
         if not tokenizer.chat_template and tokenizer.bos_token_id is not None:
             self._before.insert(0, tokenizer.bos_token_id)
         self.end: int = _end(tokenizer)
@@ -76,6 +79,11 @@ class PromptEncoder:
         """`prompt` of many texts at once."""
         encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=False)
         return [[*self._before, *encoding.ids, *self._after] for encoding in encodings]
+
+    def questions(self, texts: Sequence[str]) -> list[list[int]]:
+        """`prompts` for any model, be it a booster or not: where there is no chat template, a blank line stands for the cue."""
+        encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [[*self._before, *encoding.ids, *self._pause] for encoding in encodings]
 
     def answer(self, text: str) -> list[int]:
         """An answer as a model should give it, the end token included."""

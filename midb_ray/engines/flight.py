@@ -1,4 +1,4 @@
-"""The row in flight: one shard per row, its pairs, dead letters, requests and finished rows as lists of structs."""
+"""The row in flight: one shard per row, its pairs, dead letters, requests, continuations and finished rows as lists of structs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from midb_ray.engines.base import Request
+from midb_ray.engines.base import Continuation, Likelihood, Request
 from midb_ray.engines.bundles import flat, nested
 from midb_ray.pairs import (
     BOOSTED_SCHEMA,
@@ -32,8 +32,13 @@ _REQUEST_SCHEMA = pa.schema(
     ]
 )
 _NOT_SENT = Request(None, None, 0)
-
-
+_CONTINUATION_SCHEMA = pa.schema(
+    [
+        pa.field("prompt", pa.large_list(pa.int32()), nullable=False),
+        pa.field("ids", pa.large_list(pa.int32()), nullable=False),
+    ]
+)
+_NOT_MEASURED = Continuation((), ())
 _NOTHING_ADDED: Mapping[str, pa.Array] = MappingProxyType({})
 
 
@@ -42,7 +47,8 @@ class Flight(NamedTuple):
 
     `pairs` have `PAIR_SCHEMA`, and behind it what the capability has found out about them by now; they stay a table: most of their
     columns go to the output as they are. `requests` stand beside them, as many for each pair, one pair's together; None is a pair
-    that must not reach the engine. `finished` are rows of the shard that need no engine, with `FINISHED_SCHEMA`.
+    that must not reach the engine. So do `continuations`, texts that the engine is to measure; once it has, `likelihoods` are what
+    it found, None where there was nothing to measure. `finished` are rows of the shard that need no engine, with `FINISHED_SCHEMA`.
     """
 
     shard: int
@@ -50,6 +56,8 @@ class Flight(NamedTuple):
     dead_letters: pa.Table
     requests: list[Request | None]
     finished: pa.Table = NOTHING_FINISHED
+    continuations: Sequence[Continuation | None] = ()
+    likelihoods: Sequence[Likelihood | None] = ()
 
 
 def pack(
@@ -59,18 +67,21 @@ def pack(
     requests: Sequence[Request | None],
     finished: pa.Table = NOTHING_FINISHED,
     added: Mapping[str, pa.Array] = _NOTHING_ADDED,
+    continuations: Sequence[Continuation | None] = (),
 ) -> pa.Table:
     """One row; see `Flight`. `added` are the columns of `pairs` behind `PAIR_SCHEMA`."""
     table = pairs_to_table(list(pairs))
     for name, column in added.items():
         table = table.append_column(name, column)
     sent = [_NOT_SENT if request is None else request for request in requests]
+    measured = [_NOT_MEASURED if continuation is None else continuation for continuation in continuations]
     return pa.table(
         {
             "shard": pa.array([shard], pa.int64()),
             "pairs": nested(table),
             "dead_letters": nested(rows_to_table(list(dead), DEAD_LETTER_SCHEMA)),
             "requests": nested(rows_to_table(sent, _REQUEST_SCHEMA)),
+            "continuations": nested(rows_to_table(measured, _CONTINUATION_SCHEMA)),
             "finished": nested(finished),
         }
     )
@@ -78,14 +89,16 @@ def pack(
 
 def unpack(row: pa.Table) -> Flight:
     """The inverse of `pack`, for a table of exactly one row."""
-    requests = flat(row.column("requests"))
+    requests, continuations = flat(row.column("requests")), flat(row.column("continuations"))
     columns = [requests.column(name).to_pylist() for name in _REQUEST_SCHEMA.names]
+    texts = [continuations.column(name).to_pylist() for name in _CONTINUATION_SCHEMA.names]
     return Flight(
         shard=row.column("shard")[0].as_py(),
         pairs=flat(row.column("pairs")),
         dead_letters=flat(row.column("dead_letters")),
         requests=[Request(*values) if values[2] else None for values in zip(*columns, strict=True)],
         finished=flat(row.column("finished")),
+        continuations=[Continuation(*values) if values[1] else None for values in zip(*texts, strict=True)],
     )
 
 

@@ -5,25 +5,35 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from midb_ray.engines import paged
-from midb_ray.engines.base import Bounds, Continuation, Likelihood
+from midb_ray.engines import devices, models, paged
+from midb_ray.engines.base import Bounds, Continuation, EngineError, Likelihood
 
 _TOKENS = 4096  # in a pass, unless one row has more
 _SLICE = 1024  # tokens whose probabilities stand in float32 at the same time, each a vocabulary wide
 
 
 def judge(model: Any, rows: Sequence[Continuation], bounds: Bounds) -> list[Likelihood]:
-    """Log-probability of each continuation; in the order of `rows`, those that do not fit the model with an error."""
+    """Log-probability of each continuation; in the order of `rows`, those that do not fit the model with an error. Raises
+    `EngineError` when the device is dead, or what the model raised for these rows."""
     refusals = [bounds.refusal_of(row) for row in rows]
     fitting = [row for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
-    with _attending(model) as together:
-        found = itertools.chain.from_iterable(_pass(model, part, together) for part in _parts(fitting, together))
-        return [Likelihood(math.nan, 0, refusal) if refusal else next(found) for refusal in refusals]
+    try:
+        with _attending(model) as together:
+            found = itertools.chain.from_iterable(_pass(model, part, together) for part in _parts(fitting, together))
+            return [Likelihood(math.nan, 0, refusal) if refusal else next(found) for refusal in refusals]
+    except Exception as error:
+        if devices.is_out_of_memory(error):  # whoever asks for fewer rows at once may have luck
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
+            devices.release_memory()
+        elif devices.is_dead(error):
+            raise EngineError(models.one_line(error)) from error
+        raise
 
 
 @contextlib.contextmanager

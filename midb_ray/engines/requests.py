@@ -23,6 +23,10 @@ class Loaded(NamedTuple):
     encoder: PromptEncoder
     context: int | None
 
+    def within(self, context: int | None) -> Loaded:
+        """The same under one bound more."""
+        return Loaded(self.encoder, min((one for one in (self.context, context) if one is not None), default=None))
+
 
 class Requester:
     """Turns prompts into requests for the engine of `settings`: text for echo and openai, token ids within the context
@@ -37,8 +41,8 @@ class Requester:
         self._context: int | None = None
         if not settings.takes_text:
             assert settings.model is not None  # the settings see to it
-            self._encoder, own = loaded or load_encoder(settings.model, settings.revision)
-            self._context = min((length for length in (own, settings.context) if length is not None), default=None)
+            loaded = loaded or load_encoder(settings.model, settings.revision)
+            self._encoder, self._context = loaded.within(settings.context)
         self._heads: dict[str, int] = {}
 
     def request(self, prompt: str, serialised: str) -> Request | None:
@@ -103,11 +107,22 @@ def shared(settings: EngineSettings) -> Any:
 
 def requester(settings: EngineSettings, loaded: Any) -> Requester:
     """The requester of an engine, with what `shared` has put into the store where there is such."""
-    if loaded is None:
-        return Requester(settings)
+    return Requester(settings, None if loaded is None else _got(loaded))
+
+
+def loaded_for(settings: EngineSettings, loaded: Any) -> Loaded:
+    """What texts are measured with, for an engine that takes ids: its encoder, and the bound that model and settings set together.
+    `loaded` is what `shared` has put into the store."""
+    assert settings.model is not None  # the settings see to it
+    found = load_encoder(settings.model, settings.revision) if loaded is None else _got(loaded)
+    return found.within(settings.context)
+
+
+def _got(loaded: Any) -> Loaded:
     import ray
 
-    return Requester(settings, ray.get(loaded))
+    found: Loaded = ray.get(loaded)
+    return found
 
 
 def of_pairs(made_by: Requester, headings: Sequence[str], texts: Sequence[Text]) -> list[Request | None]:

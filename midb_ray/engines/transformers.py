@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import threading
 import traceback
 from collections.abc import Sequence
@@ -28,8 +27,6 @@ from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 
 _log = logging.getLogger(__name__)
-_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
-_DEAD_DEVICE = re.compile(r"(CUDA|HIP|NCCL|cuDNN) error|CUBLAS_STATUS|CUDNN_STATUS|device-side assert", re.IGNORECASE)
 
 
 def load(settings: EngineSettings) -> Engine:
@@ -187,13 +184,13 @@ class TransformersEngine:
         error = self._attempt(rows)
         if error is None:
             return
-        if _is_out_of_memory(error):
+        if devices.is_out_of_memory(error):
             message = models.one_line(error)
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             del error
             devices.release_memory()
             self._run_in_halves(rows, message)
-        elif _is_dead_device(error):
+        elif devices.is_dead(error):
             raise EngineError(models.one_line(error)) from error
         elif len(calls := {id(row.call) for row in rows}) > 1:
             for call in calls:  # nobody fails for a neighbour's row
@@ -235,16 +232,3 @@ class TransformersEngine:
 def _fail(rows: Sequence[Row], reason: str) -> None:
     for call in {id(row.call): row.call for row in rows}.values():
         call.fail(EngineError(reason))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
-
-
-def _is_dead_device(error: Exception) -> bool:
-    """A CUDA context that once failed answers every later call with an error."""
-    return isinstance(error, torch.AcceleratorError) or (
-        isinstance(error, RuntimeError) and _DEAD_DEVICE.search(str(error)) is not None
-    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midb_ray.engines import answers, duplicates
 from midb_ray.engines.answers import AnswerStore
-from midb_ray.engines.base import Completion, Request
+from midb_ray.engines.base import Completion, Continuation, Request
 from midb_ray.engines.duplicates import SharedAnswers, distinct
 
 REQUESTS = st.lists(
@@ -45,6 +45,13 @@ def test_requests_that_differ_in_any_part_are_not_equal() -> None:
 
     requests: list[Any] = [Sampled("a", None, 9, 0), Sampled("a", None, 9, 1), Sampled("a", None, 9, 0)]
     assert distinct(requests).places == [0, 1, 0]
+
+
+def test_equal_continuations_are_measured_once() -> None:
+    text, other = Continuation([1], [2, 3]), Continuation([1, 2], [3])
+    found = distinct([text, None, other, Continuation([1], [2, 3])])
+    assert (found.requests, found.places, found.duplicates) == ([text, other], [0, None, 1, 0], 1)
+    assert found.spread(["a", "b"]) == ["a", None, "b", "a"]
 
 
 class Here:

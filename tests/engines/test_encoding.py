@@ -97,6 +97,16 @@ def test_with_a_chat_template_a_prompt_is_the_users_turn_and_the_answer_ends_the
     assert encoder.end == im_end
 
 
+def test_a_question_is_framed_like_a_prompt_and_never_asks_for_a_revision(
+    tokenizer: PreTrainedTokenizerFast, chat_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    texts = [*SAMPLES, ""]
+    assert PromptEncoder(chat_tokenizer).questions(texts) == PromptEncoder(chat_tokenizer).prompts(texts)
+    plain = PromptEncoder(tokenizer)
+    assert [plain.decode(ids) for ids in plain.questions(["Hi </s>", ""])] == ["<s>Hi </s>\n\n", "<s>\n\n"]
+    assert plain.questions(["Hi </s>"])[0].count(tokenizer.eos_token_id) == 0
+
+
 def test_prompts_of_many_texts_are_those_of_each(chat_tokenizer: PreTrainedTokenizerFast) -> None:
     encoder = PromptEncoder(chat_tokenizer)
     assert encoder.prompts(SAMPLES) == [encoder.prompt(text) for text in SAMPLES]

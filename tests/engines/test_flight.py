@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from midb_ray.engines.base import Request
+from midb_ray.engines.base import Continuation, Request
 from midb_ray.engines.flight import FINISHED_SCHEMA, pack, rows, unpack
 from midb_ray.pairs import DeadLetter, Pair, table_to_pairs
 
@@ -40,3 +40,12 @@ def test_a_shard_may_be_finished_altogether() -> None:
     packed = pack(0, [], [], [], FINISHED)
     assert rows(packed) == unpack(packed).finished.num_rows == 1
     assert unpack(pack(0, PAIRS, [], [None, None])).finished.equals(FINISHED_SCHEMA.empty_table())
+
+
+def test_texts_to_measure_travel_beside_the_requests() -> None:
+    texts = [Continuation([1], [2, 3]), None, Continuation([4, 5], [6]), None]
+    flight = unpack(pack(2, PAIRS, [], [None, REQUESTS[0]], continuations=texts))
+    assert flight.continuations == texts
+    assert flight.requests == [None, REQUESTS[0]]
+    assert list(flight.likelihoods) == []
+    assert unpack(pack(2, PAIRS, [], [None, None])).continuations == []

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from midb_ray.engines import registry as engines
-from midb_ray.engines.base import Completion, EngineError, Request
+from midb_ray.engines.base import Completion, Continuation, EngineError, Request
 from midb_ray.engines.encoding import PromptEncoder
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.engines.transformers import TransformersEngine
@@ -171,6 +171,19 @@ def test_a_dead_device_ends_the_service_for_all_callers(make: Make, message: str
     assert isinstance(run(engine, REQUESTS[:1])[0], EngineError)
     engine._thread.join(timeout=10)
     assert not engine._thread.is_alive()
+
+
+def test_a_device_that_dies_while_texts_are_measured_is_told_from_rows_that_fail(make: Make) -> None:
+    raised = [RuntimeError("CUDA error: an illegal memory access"), RuntimeError("out of memory"), ValueError("odd")]
+
+    def fail(_: torch.Tensor) -> None:
+        raise raised.pop(0)
+
+    engine, text = make(hook=fail), Continuation([5], [6, 7])
+    for kind in (EngineError, RuntimeError, ValueError):
+        with pytest.raises(kind) as caught:
+            asyncio.run(engine.loglikelihood([text]))
+        assert isinstance(caught.value, EngineError) == (kind is EngineError)
 
 
 def test_a_row_that_must_not_reach_the_model_finishes_with_an_error(make: Make, alone: list[Completion]) -> None:
