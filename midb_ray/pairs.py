@@ -6,9 +6,12 @@ offsets of `string` would overflow.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import json
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 TEXT = pa.large_string()
 TEXTS = pa.list_(pa.field("item", TEXT))
@@ -26,6 +29,9 @@ class Pair(NamedTuple):
     `row` is file and position and unique by construction; `id` and `source_id` are the user's own and may be absent or
     repeated. `language` is a BCP-47 tag known to `locales`. `repairs` names what the reader had to mend in the text
     (lone surrogates, NUL bytes); `extra` is the untouched rest of the input row as JSON.
+
+    The last three are those of a turn in a conversation and None for a pair by itself: `source_row` is the conversation's row,
+    `turn` counts its pairs from 1, and `context` is what was said before, as `told` writes it; `row` is `turn_row` of these two.
     """
 
     row: str
@@ -37,6 +43,9 @@ class Pair(NamedTuple):
     response: str
     repairs: tuple[str, ...] = ()
     extra: str | None = None
+    source_row: str | None = None
+    turn: int | None = None
+    context: str | None = None
 
 
 class Revision(NamedTuple):
@@ -64,6 +73,13 @@ class DeadLetter(NamedTuple):
     raw: bytes
 
 
+class Turn(NamedTuple):
+    """What one speaker of a conversation said: `role` is user, assistant, system, or whatever else the row calls a speaker."""
+
+    role: str
+    content: str
+
+
 class Text(NamedTuple):
     """The three texts of a pair, raw or revised: what prompts render and answers parse to."""
 
@@ -71,6 +87,11 @@ class Text(NamedTuple):
     input: str
     response: str
 
+
+_TURN: Final = (pa.field("source_row", TEXT), pa.field("turn", pa.int32()), pa.field("context", TEXT))
+
+TURN_COLUMNS: Final = tuple(field.name for field in _TURN)
+"""The columns of a pair that is a turn of a conversation. Null for all others, and not there at all in files of before."""
 
 PAIR_SCHEMA = pa.schema(
     [
@@ -83,6 +104,7 @@ PAIR_SCHEMA = pa.schema(
         pa.field("response", TEXT, nullable=False),
         pa.field("repairs", TEXTS, nullable=False),
         pa.field("extra", TEXT),
+        *_TURN,
     ]
 )
 
@@ -119,6 +141,7 @@ BOOSTED_SCHEMA = pa.schema(
         pa.field("answer_tokens", pa.int32()),
         pa.field("repairs", TEXTS, nullable=False),
         pa.field("extra", TEXT),
+        *_TURN,
     ]
 )
 
@@ -140,6 +163,38 @@ REVISION_SCHEMA = pa.schema(
         pa.field("distance", pa.int32(), nullable=False),
     ]
 )
+
+
+def turn_row(source_row: str, turn: int) -> str:
+    """The `row` of a turn: that of its conversation and the turn's number behind a sharp, such as `corpus.jsonl:12#2`."""
+    return f"{source_row}#{turn}"
+
+
+def rows_in(pairs: pa.Table) -> int:
+    """How many rows of the input these pairs were read from: turns of a conversation, whose `row` ends with `#` and a number, come
+    from the same row as the first of them."""
+    rows = pairs.column("row")
+    turns = pc.sum(pc.match_substring_regex(rows, r"#\d+$")).as_py() or 0
+    firsts = pc.sum(pc.ends_with(rows, "#1")).as_py() or 0
+    return int(pairs.num_rows - turns + firsts)
+
+
+def told(turns: Sequence[Turn]) -> str | None:
+    """The column `context`: a JSON list of objects with role and content; None where nothing was said."""
+    return json.dumps([turn._asdict() for turn in turns], ensure_ascii=False) if turns else None
+
+
+def heard(context: str | None) -> list[Turn]:
+    """The inverse of `told`; nothing where a column that somebody else wrote is no such list."""
+    try:
+        found = json.loads(context or "[]")
+    except (RecursionError, ValueError):
+        return []
+    if not isinstance(found, list):
+        return []
+    known = [one for one in found if isinstance(one, dict)]
+    turns = [Turn(one.get("role"), one.get("content")) for one in known]  # type: ignore[arg-type]
+    return turns if len(known) == len(found) and all(isinstance(text, str) for turn in turns for text in turn) else []
 
 
 def pairs_to_table(pairs: list[Pair]) -> pa.Table:

@@ -11,10 +11,10 @@ import pyarrow as pa
 from midb_ray.boosting.guard import Verdict
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import FINISHED_SCHEMA
-from midb_ray.pairs import BOOSTED_SCHEMA, Pair, Text, pairs_to_table
+from midb_ray.pairs import BOOSTED_SCHEMA, TURN_COLUMNS, Pair, Text, pairs_to_table
 from midb_ray.runs.figures import Figures
 
-_UNTOUCHED = ("row", "id", "source_id", "language", "repairs", "extra")
+_UNTOUCHED = ("row", "id", "source_id", "language", "repairs", "extra", *TURN_COLUMNS)
 
 
 def judged(

@@ -21,7 +21,7 @@ from midb_ray.formats.file_language import file_language
 from midb_ray.formats.records import Fields, Record, RowError, dead_letter, shown
 from midb_ray.formats.registry import Format
 from midb_ray.locales import Locale, Locales
-from midb_ray.pairs import KINDS, DeadLetter, Pair, Revision
+from midb_ray.pairs import KINDS, DeadLetter, Pair, Revision, Turn, heard, told
 
 _LONGEST_NAME = 100  # no language is called by a longer one
 _SPELLINGS = {"localization": "localisation"}
@@ -103,6 +103,9 @@ class Reader:
             response,
             tuple(repairs),
             extra,
+            None if fields.source_row is None else _source_row(record, fields.source_row),
+            fields.turn,
+            told(_writable(heard(fields.context))),
         )
 
     def _language(self, record: Record, stated: dict[str, Any], texts: Sequence[str]) -> str:
@@ -183,6 +186,17 @@ def _identifier(name: str, value: Any, repairs: list[str]) -> str | None:
     if value is None:
         return None
     return text(name, value if isinstance(value, str) else json_rows.to_json(value)[0], repairs)
+
+
+def _source_row(record: Record, earlier: str) -> str:
+    """The conversation of a turn that an earlier run has read. The folder tells conversations of several runs apart."""
+    folder, slash, _ = record.file.rpartition("/")
+    return f"{folder}{slash}{text('source_row', earlier, [])}"
+
+
+def _writable(turns: Sequence[Turn]) -> list[Turn]:
+    """What was said, as text that Parquet and tokenizers take."""
+    return [Turn(text("role", turn.role, []), text("content", turn.content, [])) for turn in turns]
 
 
 def _kinds(value: Any) -> tuple[str, ...]:

@@ -54,7 +54,8 @@ class Fields(NamedTuple):
     """What a format finds in one row, with the values as they stand there: text, null, numbers, or anything wrong.
 
     `languages` are the values of all keys that name the language, by key, the most trustworthy first. `rest` is what
-    belongs to no field, and `repairs` what an earlier run noted.
+    belongs to no field, and `repairs` what an earlier run noted. The last three are the columns of a turn that an earlier run has
+    read from a conversation.
     """
 
     instruction: Any
@@ -65,6 +66,9 @@ class Fields(NamedTuple):
     languages: dict[str, Any]
     rest: dict[str, Any]
     repairs: tuple[str, ...] = ()
+    source_row: str | None = None
+    turn: int | None = None
+    context: str | None = None
 
 
 class Revised(NamedTuple):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from midb_ray.errors import UserError
+from midb_ray.pairs import TURN_COLUMNS
 from midb_ray.runs import commit, folder, storage
 from midb_ray.runs.inputs import InputFile
 
@@ -67,13 +68,16 @@ def facts(run: str) -> tuple[int, frozenset[str]]:
 
 
 def table(run: str, name: str, schema: pa.Schema, part: int, columns: set[str] | None = None) -> pa.Table:
-    """The rows of a part with the types of `schema`, all columns or some. Raises OSError, and `UserError` for one that is no such
-    table."""
+    """The rows of a part with the types of `schema`, all columns or some; those of turns are null where the run is from before they
+    were there. Raises OSError, and `UserError` for one that is no such table."""
     place = commit.part_uri(run, name, part)
     fields = [field for field in schema if columns is None or field.name in columns]
     try:
         with storage.open_input(place) as stream:
             found = pq.ParquetFile(stream).read(columns=[field.name for field in fields])
+        for field in fields:
+            if field.name in TURN_COLUMNS and field.name not in found.column_names:
+                found = found.append_column(field, pa.nulls(found.num_rows, field.type))
         arrays = [found.column(field.name).cast(field.type) for field in fields]
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     except (pa.ArrowException, KeyError) as error:

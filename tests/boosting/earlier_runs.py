@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from midb_ray.pairs import BOOSTED_SCHEMA, DEAD_LETTER_SCHEMA, DeadLetter, rows_to_table
+from midb_ray.pairs import BOOSTED_SCHEMA, DEAD_LETTER_SCHEMA, TURN_COLUMNS, DeadLetter, rows_to_table
 from midb_ray.runs import commit, folder
 from midb_ray.runs.figures import Figures
 
@@ -47,6 +47,7 @@ def output_row(number: int, language: str = "de") -> dict[str, Any]:
         "answer_tokens": 10 + number,
         "repairs": ["response: NUL removed"] if number % 7 == 0 else [],
         "extra": f'{{"topic": {number}}}',
+        **dict.fromkeys(TURN_COLUMNS),
     }
 
 

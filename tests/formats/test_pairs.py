@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from midb_ray.formats import pairs
 from midb_ray.formats.reading import Reader
@@ -35,6 +36,9 @@ BOOSTED: tuple[Any, ...] = (
     12,
     [],
     '{"score":1}',
+    None,
+    None,
+    None,
 )
 
 
@@ -78,6 +82,45 @@ def test_the_final_texts_of_an_earlier_boost_are_the_next_raw_pair() -> None:
             "answer_tokens": 12,
         },
     }
+
+
+def test_a_turn_stays_one_of_its_conversation() -> None:
+    turn = PAIR._replace(
+        row="old.json:1#2", source_row="old.json:1", turn=2, context='[{"role": "user", "content": "é"}]'
+    )
+    again = read(through_parquet(pairs_to_table([turn])))
+    assert isinstance(again, Pair)
+    assert again[-3:] == turn[-3:]
+    assert json.loads(again.extra or "")["previous"] == {"row": "old.json:1#2"}
+
+
+def test_turns_of_two_runs_are_not_of_the_same_conversation() -> None:
+    row = pairs.to_row(PAIR._replace(source_row="old.json:1", turn=2))
+    found = [
+        Reader(FORMATS["pairs"], load_locales()).pair(Record(f"{file}:1", file, None, None, row))
+        for file in ("one/p.parquet", "one/q.parquet", "two/p.parquet")
+    ]
+    assert [pair.source_row for pair in found if isinstance(pair, Pair)] == [
+        f"{run}/old.json:1" for run in ("one", "one", "two")
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"turn": 0}, {"turn": True}, {"turn": "2"}, {"source_row": None}, {"context": "[1]"}, {"context": {"a": 1}}]
+)
+def test_columns_that_are_not_those_of_a_turn_are_remembered_and_nothing_more(odd: dict[str, Any]) -> None:
+    row = {**pairs.to_row(PAIR), "source_row": "old.json:1", "turn": 2, "context": None, **odd}
+    again = read(row)
+    assert isinstance(again, Pair)
+    assert again[-3:] == (None, None, None)
+    kept = {name: row[name] for name in ("source_row", "turn", "context") if row[name] is not None}
+    assert json.loads(again.extra or "")["previous"] == {"row": "old.json:1", **kept}
+
+
+def test_a_run_from_before_there_were_turns_is_read() -> None:
+    row = through_parquet(pairs_to_table([PAIR]).drop_columns(["source_row", "turn", "context"]))
+    assert pairs.recognises(tuple(row))
+    assert isinstance(read(row), Pair)
 
 
 def test_every_run_before_the_last_is_remembered() -> None:

@@ -16,6 +16,7 @@ from midb_ray.runs.commit import Part
 from midb_ray.runs.figures import Figures
 
 PAIR = ("corpus:1", "7", None, "de", "a", "", "b\U0001f600", "a", "", "B", "boosted", ["x"], 1, 10, 20, ["NUL"], "{}")
+NO_TURN = (None, None, None)
 DEAD = DeadLetter("corpus:2", "corpus", 2, 17, "invalid_json", "at 3", b'{"a\xff')
 
 
@@ -24,7 +25,11 @@ def shard(pairs: int = 1, dead: int = 1) -> tuple[pa.Table, pa.Table, Figures]:
     figures = Figures(rows_in=pairs + dead, dead_letters=dead, answer_tokens=20 * pairs)
     for _ in range(pairs):
         figures.count("de", "boosted", ())
-    return rows_to_table([PAIR] * pairs, BOOSTED_SCHEMA), rows_to_table([DEAD] * dead, DEAD_LETTER_SCHEMA), figures
+    return (
+        rows_to_table([(*PAIR, *NO_TURN)] * pairs, BOOSTED_SCHEMA),
+        rows_to_table([DEAD] * dead, DEAD_LETTER_SCHEMA),
+        figures,
+    )
 
 
 @pytest.mark.parametrize(("pairs", "dead"), [(1, 1), (300, 0), (0, 3), (0, 0)])
