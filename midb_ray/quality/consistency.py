@@ -86,12 +86,31 @@ def _numbers(sides: Sides) -> Iterator[Finding]:
     """Numbers that stand in no form in what stands beside their sentence."""
     if not numbers.has_digit(sides.source):
         return
-    for found in sides.pairings:
+    for place, found in enumerate(sides.pairings):
         if found.source is None or found.target is None:
             continue
         source, target = found.source.of(sides.source), found.target.of(sides.target)
-        for text in numbers.lost(source, target, sides.locale) or numbers.fewer(source, target):
+        missing = numbers.lost(source, target, sides.locale, sides.origin.language)
+        if missing:
+            missing = _not_beside(missing, sides, place)
+        for text in missing or numbers.fewer(source, target):
             yield Finding("lost_number", sides.section, *found.target, text)
+
+
+def _not_beside(missing: list[str], sides: Sides, place: int) -> list[str]:
+    """The numbers that did not go into the sentence before or behind, where nothing in the source speaks for them."""
+    for beside in (place - 1, place + 1):
+        if 0 <= beside < len(sides.pairings):
+            one = sides.pairings[beside]
+            if one.target is not None:
+                others = "" if one.source is None else one.source.of(sides.source)
+                there = one.target.of(sides.target)
+                missing = [
+                    text
+                    for text in missing
+                    if numbers.lost(text, there, sides.locale) or not numbers.lost(text, others)
+                ]
+    return missing
 
 
 def _links(sides: Sides) -> Iterator[Finding]:

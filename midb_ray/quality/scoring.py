@@ -36,10 +36,11 @@ class Scorer:
         text = Text(pair.instruction, pair.input, pair.response)
         locale = self._locales.resolve(pair.language)
         source = None if locale.language == self._origin.language else source_of(pair.extra, self._source)
-        found = _some(self._findings(text, locale, source))
+        found = _some(self.findings(text, locale, source))
         return Scored(scores(found), source is not None, found)
 
-    def _findings(self, text: Text, locale: Locale, source: Text | None) -> list[Finding]:
+    def findings(self, text: Text, locale: Locale, source: Text | None) -> list[Finding]:
+        """What is found in a pair of `locale` that stands for `source`, however often."""
         found = [*content.findings(text, locale), *translation.findings(text, locale, self._identifier)]
         if any(one.kind == "wrong_language" for one in found):
             return found  # such a pair has lost all of its source, and has the forms of its own language

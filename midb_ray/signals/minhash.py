@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 VALUES: Final = 128
-"""Values in a signature; an estimate of s has a standard deviation of at most 0.044, 0.035 at 0.8."""
+"""Values in a signature."""
+
+SKETCH: Final = VALUES // 4
+"""Bytes of a sketch; its estimate of s has a standard deviation of at most 0.059, 0.042 at 0.8 (0.035 from whole values)."""
 
 LONGEST: Final = 65_536
 """Characters looked at: of a longer text its first and last halves of this."""
@@ -29,6 +32,7 @@ _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 _ODD: Final = np.random.Generator(np.random.PCG64(20)).integers(0, 2**63, (2, VALUES), dtype=np.uint64) * np.uint64(2)
 _FACTORS: Final = _ODD[0] + np.uint64(1)
 _OFFSETS: Final = _ODD[1]
+_AGREEING: Final = np.array([sum(not byte >> at & 3 for at in (0, 2, 4, 6)) for byte in range(256)], np.uint8)
 _RANGES: Final = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
@@ -90,14 +94,17 @@ def band_keys(found: npt.NDArray[np.uint32], rows: int, seeds: Hashes) -> Hashes
 
 
 def sketch(found: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-    """The lowest byte of each value: enough to estimate with, a quarter of the size (b-bit minwise hashing, Li and König 2010)."""
-    return (found & np.uint32(255)).astype(np.uint8)
+    """The two lowest bits of each value, four values in a byte: a sixteenth of the size, and nearly as good to estimate with (b-bit
+    minwise hashing, Li and König 2010)."""
+    low = (found & np.uint32(3)).astype(np.uint8).reshape(len(found), SKETCH, 4)
+    packed: npt.NDArray[np.uint8] = low[:, :, 0] | low[:, :, 1] << 2 | low[:, :, 2] << 4 | low[:, :, 3] << 6
+    return packed
 
 
-def similarity(one: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """The estimated Jaccard similarity of one sketch and others, 256ths of chance agreement taken out."""
-    agree: npt.NDArray[np.float64] = (one[None, :] == others).mean(axis=1)
-    return (agree - 1 / 256) / (1 - 1 / 256)
+def similarity(some: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """The estimated Jaccard similarity of each sketch and its counterpart, the quarter of agreement by chance taken out."""
+    agree: npt.NDArray[np.float64] = _AGREEING[some ^ others].sum(axis=-1) / VALUES
+    return (agree - 1 / 4) / (1 - 1 / 4)
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
@@ -106,12 +113,11 @@ def jaccard(one: Hashes, other: Hashes) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
-def clusters(texts: list[str], bits: int = 8) -> npt.NDArray[np.int32]:
-    """A coarse cluster of each text, 0 to 2^bits: the first bits of its SimHash (Charikar 2002)."""
+def cluster(hashes: Hashes, bits: int = 8) -> int:
+    """A coarse cluster of a text with these n-grams, below 2^bits: the first bits of its SimHash (Charikar 2002)."""
     shifts = np.arange(bits, dtype=np.uint64)
-    powers = 1 << np.arange(bits)
-    heavy = [(2 * ((grams(text)[:, None] >> shifts) & np.uint64(1)).sum(axis=0) > len(grams(text))) for text in texts]
-    return np.array([int((one * powers).sum()) for one in heavy], np.int32)
+    set_bits = ((hashes[:, None] >> shifts) & np.uint64(1)).sum(axis=0)
+    return int((2 * set_bits > len(hashes)) @ (1 << np.arange(bits)))
 
 
 def _mixed(hashes: Any) -> Any:

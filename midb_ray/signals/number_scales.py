@@ -6,6 +6,7 @@ The words are data, in `number_scales.yaml` beside this file, by language.
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from importlib import resources
 from typing import Final, NamedTuple
@@ -15,6 +16,9 @@ import yaml
 _UNSPACED: Final = ("ja", "ko", "th")
 _GROUPS: Final = re.compile(r"(?<![\w.,])[+(]{0,2}\d{1,4}(?:[ )(./-]{1,2}\d{2,5}){1,6}(?![\w-])")
 _DIGITS: Final = re.compile(r"\d+")
+_FIGURE: Final = r"\d{1,15}(?:[.,٫٬]\d{1,15})?"
+_GROUP: Final = re.compile(r"(\d[\d,.]{0,12}) ?([천千백百]?) ?([兆조億亿억万萬만]?) ?")
+_POWERS: Final = dict(zip("兆조億亿억万萬만천千백百", (12, 12, 8, 8, 8, 4, 4, 4, 3, 3, 2, 2), strict=True))
 
 
 class Scales(NamedTuple):
@@ -25,12 +29,41 @@ class Scales(NamedTuple):
 
 
 def scaled(text: str, language: str) -> list[tuple[str, int]]:
-    """Each number of `text` that a word of `language` (ISO 639-1) scales, as it is written, with the power of ten; none for a
-    language without data."""
+    """Each number of `text` that a word of `language` (ISO 639-1) scales, both of "153 to 148 million", as it is written, with the
+    power of ten; none for a language without data."""
     scales = _known().get(language)
     if scales is None:
         return []
-    return [(number, scales.powers[word]) for number, word in scales.pattern.findall(text.casefold())]
+    found = []
+    for first, number, word in scales.pattern.findall(text.casefold()):
+        found += [(one, scales.powers[word]) for one in (first, number) if one]
+    return found
+
+
+def myriads(text: str) -> set[str]:
+    """The values of numbers in the groups of four digits of Japanese and Korean: 1億5,300万 is 153000000, 5천만 is 50000000."""
+    found: set[str] = set()
+    if _POWERS.keys().isdisjoint(text):
+        return found
+    total, power, end = Decimal(0), 0, -1  # of the number that is being read, of its last group, and where it ends
+    for match in _GROUP.finditer(text):
+        digits, hundreds, sign = match.groups()
+        value = _decimal(digits)
+        if value is None:
+            continue
+        own = _POWERS.get(sign, 0)
+        goes_on = match.start() == end and own < power
+        total, power, end = total * goes_on + value.scaleb(own + _POWERS.get(hundreds, 0)), own, match.end()
+        if goes_on or sign or hundreds:
+            found.add(f"{total.normalize():f}")
+    return found
+
+
+def _decimal(digits: str) -> Decimal | None:
+    try:
+        return Decimal(digits.replace(",", "").rstrip("."))
+    except InvalidOperation:
+        return None
 
 
 def joined(text: str) -> dict[str, set[str]]:
@@ -53,4 +86,9 @@ def _scales(language: str, listed: dict[int, str]) -> Scales:
     powers = {word.casefold(): power for power, words in listed.items() for word in words.split("|")}
     longest_first = "|".join(sorted(map(re.escape, powers), key=len, reverse=True))
     end = "" if language in _UNSPACED else r"(?!\w)"
-    return Scales(re.compile(rf"(?<!\d)(\d+(?:[.,٫٬]\d+)?)[ \u00a0\u202f-]?({longest_first}){end}"), powers)
+    return Scales(
+        re.compile(
+            rf"(?<![\d.,])(?:({_FIGURE})(?: ?[-–] ?| [^\W\d]{{1,4}} ))?({_FIGURE})[ \u00a0\u202f-]?({longest_first}){end}"
+        ),
+        powers,
+    )

@@ -15,7 +15,7 @@ import unicodedata
 from typing import Final, NamedTuple
 
 from midb_ray.locales import Locale
-from midb_ray.signals import number_scales, number_words, structure, units
+from midb_ray.signals import number_forms, number_scales, number_words, structure, units
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,٫٬،]\d+|[ \u00a0\u202f\u2009'’]\d{3}(?!\d))*(?:[ ]?[万萬만億亿억])?")
 _DIGITS: Final = re.compile(r"\d+")
@@ -49,18 +49,19 @@ def has_digit(text: str) -> bool:
     return _DIGITS.search(text) is not None
 
 
-def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
-    """The numbers of `before` that stand in no form in `after`, as they are written in `before`. `locale` allows its units."""
-    before, after = structure.without_markers(structure.prose(before)), structure.prose(after)
+def lost(before: str, after: str, locale: Locale | None = None, origin: str | None = None) -> list[str]:
+    """The numbers of `before` that stand in no form in `after`, as they are written in `before`. `locale` allows the words and
+    units of its own; `origin` is the code of the language of `before`, unless it is the same."""
+    before, after = _sides(before, after)
     wanted = numbers(before)
     if not wanted:
         return []
-    known = _known(after)
+    known = _known(after) | number_scales.myriads(after)
     missing = [number for number in wanted if not _stands(number, known)]
     if not 0 < len(missing) <= _FEW:
         return [number.text for number in missing]
-    forgiven = _dates_and_times(before, known)
-    spelled = _spelled(before, after, locale) | _regrouped(before, after, known, locale)
+    forgiven = _dates_and_times(before, known) | number_forms.excused(before, after)
+    spelled = _spelled(before, after, locale) | _regrouped(before, after, known, locale, origin)
     return [
         number.text
         for number in missing
@@ -73,7 +74,8 @@ def lost(before: str, after: str, locale: Locale | None = None) -> list[str]:
 def fewer(before: str, after: str) -> list[str]:
     """The numbers of `before` that stand in `after` less often, while a number stands there that `before` does not have: one of
     several was changed."""
-    wanted, found = numbers(structure.without_markers(structure.prose(before))), numbers(structure.prose(after))
+    before, after = _sides(before, after)
+    wanted, found = numbers(before), numbers(after)
     known = set().union(*(number.values for number in wanted))
     if all(not known.isdisjoint(number.values) for number in found):
         return []
@@ -83,6 +85,12 @@ def fewer(before: str, after: str) -> list[str]:
         if not any(number.values == one.values for one in wanted[:place])
         and 0 < _times(number, found) < _times(number, wanted)
     ]
+
+
+def _sides(before: str, after: str) -> tuple[str, str]:
+    """What is compared of a source and a translation."""
+    source = number_forms.plain(structure.without_markers(structure.prose(before)))
+    return source, number_forms.plain(structure.prose(after))
 
 
 def kept_share(before: str, after: str, few: int) -> float:
@@ -130,7 +138,7 @@ def _spelled(before: str, after: str, locale: Locale | None) -> set[str]:
     return set(map(str, more))
 
 
-def _regrouped(before: str, after: str, known: set[str], locale: Locale | None) -> set[str]:
+def _regrouped(before: str, after: str, known: set[str], locale: Locale | None, origin: str | None) -> set[str]:
     """The values and parts of numbers in `before` that stand in `after` with or without a word for their scale ("3.5 million"),
     or as a telephone number in other groups."""
     found = set(number_scales.joined(after))
@@ -140,7 +148,7 @@ def _regrouped(before: str, after: str, known: set[str], locale: Locale | None) 
     if locale is not None:
         for text, power in number_scales.scaled(after, locale.language):
             found.update(_shifted(value, power) for value in _number(text).values)
-        for text, power in number_scales.scaled(before, locale.language):
+        for text, power in number_scales.scaled(before, origin or locale.language):
             values = _number(text).values
             if not known.isdisjoint(_shifted(value, power) for value in values):
                 found |= values
@@ -153,7 +161,11 @@ def _rewritten(value: str, before: str, after: str, known: set[str], locale: Loc
         return True
     if len(value) == 4 and value.isdigit() and {str(int(value) + _BUDDHIST), str(int(value) - _BUDDHIST)} & known:
         return True
-    return locale is not None and units.converted(value, before, after, locale, known)
+    if locale is None:
+        return False
+    return number_forms.stands(value, before, after, locale.language) or units.converted(
+        value, before, after, locale, known
+    )
 
 
 def _number(match: str) -> Number:

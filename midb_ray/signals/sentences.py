@@ -1,8 +1,8 @@
 """The lines and sentences of a text, as spans: what translations are laid side by side by.
 
 A sentence ends at a mark of its script and the white space behind it (none is needed after full-width marks, nor before a script
-without spaces). Nothing is known of abbreviations: they cut source and translation alike, and where they do not, `alignment` looks
-for the pairing that fits best.
+without spaces), but not behind initials, one or two digits ("7. Mai") and the commonest abbreviations. Where source and translation
+are cut otherwise, `alignment` looks for the pairing that fits best.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ _END: Final = re.compile(
     r"(?<=[.!?…؟;])[\"'”’»)\]]{0,3}[ \t\u00a0]+|(?<=[。！？])[”」』）)\]\"]{0,3}[ \t]*|(?<=[۔।])[ \t]+"
     r"|(?<=[^\W\d][.!?])(?=[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f])"
 )
+_NO_END: Final = re.compile(
+    r"(?:(?<!\d)\d{1,2}|\b[^\W\d_]|\b(?:Mrs?|Ms|Drs?|Dra|Prof|Sra?|Sres|St|vs|etc|Inc|Jr|approx|Nr|EE|UU|bzw|usw|ca|vgl|bspw|např|tzv|tj"
+    r"|atd|č|yy|vb|örn|т|г|рус|др|пр|tel|hal|dll))\.$"
+)
+_BEFORE: Final = 9  # characters of a text that show whether it ends with an abbreviation
 _LINE: Final = re.compile(r"[^\n\r\u2028\u2029]+")
 
 
@@ -37,6 +42,8 @@ def sentences(text: str, line: Span) -> list[Span]:
     """The sentences of a line, without the white space between them; at least one."""
     found, start = [], line.start
     for match in _END.finditer(text, line.start, line.end):
+        if text[match.start() - 1] == "." and _NO_END.search(text, max(match.start() - _BEFORE, start), match.start()):
+            continue
         if (span := _trimmed(text, start, match.end())) is not None and match.end() < line.end:
             found.append(span)
             start = match.end()
