@@ -15,33 +15,46 @@ Rows = npt.NDArray[np.int64]
 
 
 def edges(keys: npt.NDArray[np.uint64], rows: Rows, sketches: npt.NDArray[np.uint8], threshold: float) -> Rows:
-    """Pairs of rows (n, 2), the earlier first, with equal keys and an estimated similarity of at least `threshold`."""
-    order = np.lexsort((rows, keys))
-    keys, rows, sketches = keys[order], rows[order], sketches[order]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
-    ends = np.r_[starts[1:], len(keys)]
+    """Pairs of rows (n, 2), the earlier first, with equal keys and an estimated similarity of at least `threshold`; the same pairs
+    whatever the order of the rows."""
+    words = np.ascontiguousarray(sketches).view(np.uint64)
+    order = np.lexsort((*words.T, keys))
+    keys = keys[order]
+    shared = np.zeros(len(keys) + 1, bool)
+    shared[1:-1] = keys[1:] == keys[:-1]
+    left = np.flatnonzero(shared[1:] | shared[:-1])  # places in that order
     found: list[Any] = [np.empty((0, 2), np.int64)]
-    for start, end in zip(starts[ends - starts > 1], ends[ends - starts > 1], strict=True):
-        left = np.arange(start, end)
-        for _ in range(_LEADERS):
-            if len(left) < 2:
-                break
-            like = minhash.similarity(sketches[left[0]], sketches[left[1:]]) >= threshold
-            same = rows[left[1:][like]]
-            found.append(np.stack([np.full(len(same), rows[left[0]]), same], axis=1))
-            left = left[1:][~like]
-    return np.unique(np.concatenate(found), axis=0)
-
-
-def groups(count: int, pairs: Rows) -> Rows:
-    """For each of `count` rows the first row of its group (connected component): 8 bytes a row, 16 a pair."""
-    label = np.arange(count, dtype=np.int64)
-    while len(pairs):
-        low = np.minimum(label[pairs[:, 0]], label[pairs[:, 1]])
-        high = np.maximum(label[pairs[:, 0]], label[pairs[:, 1]])
-        if (low == high).all():
+    for _ in range(_LEADERS):
+        if not len(left):
             break
-        np.minimum.at(label, high, low)
-        while (label[label] != label).any():
-            label = label[label]
-    return label
+        first = np.r_[True, keys[left][1:] != keys[left][:-1]]
+        leaders = left[first][np.cumsum(first) - 1]
+        like = minhash.similarity(sketches[order[leaders]], sketches[order[left]]) >= threshold
+        chosen = like & ~first
+        found.append(np.stack([rows[order[leaders[chosen]]], rows[order[left[chosen]]]], axis=1))
+        left = left[~(like | first)]
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+
+
+def join(label: Rows, pairs: Rows) -> None:
+    """Put the rows of each pair into one group. `label` leads each row to one of its group that is no later, in the end to the
+    first; it begins as the rows themselves. Takes time by the pairs, not by the rows."""
+    while len(pairs):
+        ends = np.sort(_first(label, pairs), axis=1)
+        pairs = ends[ends[:, 0] != ends[:, 1]]
+        np.minimum.at(label, pairs[:, 1], pairs[:, 0])
+
+
+def settle(label: Rows) -> None:
+    """Lead every row to the first of its group at once."""
+    while (label[label] != label).any():
+        label[:] = label[label]
+
+
+def _first(label: Rows, rows: Rows) -> Rows:
+    """The first rows of groups, as far as they are known; the way there becomes shorter."""
+    found = label[rows]
+    while (label[found] != found).any():
+        found = label[found]
+    label[rows] = found
+    return found
