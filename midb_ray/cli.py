@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _JOBS = {
     "boost": "rewrite an instruction corpus with a booster",
     "score": "score every pair of a corpus for content, translation and localisation",
+    "export": "write what trainers read from a finished run",
+    "select": "keep the best pairs of scored corpora, by language, without duplicates",
     "train": "fine-tune a booster on expert revisions",
     "revisions": "make a training set of expert revisions",
 }
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs: dict[str, Callable[[Sequence[str]], int]] = {
         "boost": boost,
         "score": score,
+        "select": select,
+        "export": export,
         "train": train,
         "revisions": revisions,
     }
@@ -70,6 +74,34 @@ def score(arguments: Sequence[str]) -> int:
         from midb_ray.quality import pipeline
 
         return pipeline.score(settings)
+
+    return _guarded(run, arguments)
+
+
+def export(arguments: Sequence[str]) -> int:
+    """`midb-ray export`, also `jobs/export.py`."""
+    from midb_ray import config
+    from midb_ray.curation.export_settings import ExportSettings
+
+    def run() -> int:
+        settings, _ = config.load(ExportSettings, "midb-ray export", arguments)
+        from midb_ray.curation import export as pipeline
+
+        return pipeline.export(settings)
+
+    return _guarded(run, arguments)
+
+
+def select(arguments: Sequence[str]) -> int:
+    """`midb-ray select`, also `jobs/select_pairs.py`."""
+    from midb_ray import config
+    from midb_ray.curation.select_settings import SelectSettings
+
+    def run() -> int:
+        settings, _ = config.load(SelectSettings, "midb-ray select", arguments)
+        from midb_ray.curation import select_pipeline
+
+        return select_pipeline.select(settings)
 
     return _guarded(run, arguments)
 

@@ -1,8 +1,8 @@
 """Preference pairs: a `prompt`, the answer that was `chosen` and the one that was `rejected`, as trainers of DPO read them.
 
-Each of the three is a text (TRL's standard form) or a list of turns with role and content (its conversational one). Some collections
-repeat the prompt at the head of both answers. What we write is always conversational: the model's own chat template puts it into
-text.
+Each of the three is a text (TRL's standard form) or a list of turns with role and content (its conversational one). Some
+collections repeat the prompt at the head of both answers. What we write is always conversational: the model's own chat template
+puts it into text.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def _fields(row: dict[str, Any], answer: str) -> Fields:
     if not any(isinstance(turn, dict) and turn.get("role") == "user" for turn in turns):
         turns = [*_turns("prompt", row["prompt"]), *turns]
     found = conversations.fields({"messages": turns})
+    if found.exchanges:
+        raise RowError("multi_turn", f"the prompt holds a conversation of {len(turns)} turns")
     named = columns(tuple(row))
     taken = {*_KEYS, *named.ids[:1], *named.source_ids[:1], *named.languages[:1]}
     return found._replace(

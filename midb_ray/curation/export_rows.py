@@ -1,0 +1,228 @@
+"""From the pairs of a run to rows of one form, and why some pairs become none."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from midb_ray.curation.export_settings import ExportSettings
+from midb_ray.formats import alpaca, conversations, json_rows, preferences
+from midb_ray.pairs import BOOSTED_SCHEMA, PAIR_SCHEMA, TEXT, Pair, Text
+
+REASONS: Final = {
+    "boosted": "boosted, which is not among the decisions that were asked for",
+    "unchanged": "the booster found nothing to change",
+    "kept_original": "the booster's answer was not accepted",
+    "skipped": "the gate kept the pair from the booster",
+    "never_boosted": "no booster has seen the pair",
+    "same_response": "the booster changed the instruction or the input, and not the response",
+    "changed_prompt": "the booster changed the instruction or the input too",
+    "later_turn": "a later turn of a conversation, which is nothing without the turns before it",
+    "turn_missing": "a turn of the same conversation that stood before it is not written",
+}
+"""Why a pair is left out: reason code to meaning."""
+
+SCORES: Final = ("content", "translation", "localisation", "overall")
+"""The columns of a scored run of which a data card tells the means."""
+
+_NAMED: Final = ("id", "source_id", "language")  # say in every form which pair a row is
+_COLUMNS: Final = {
+    "messages": ("messages",),
+    "sharegpt": ("conversations",),
+    "alpaca": ("instruction", "input", "output"),
+    "preference": ("prompt", "chosen", "rejected"),
+}
+_TURN: Final = {"messages": ("role", "content"), "sharegpt": ("from", "value"), "preference": ("role", "content")}
+_PREVIOUS: Final = "previous"  # where `formats.pairs` keeps what an earlier run knew about a pair
+
+
+class Example(NamedTuple):
+    """A pair, what it was before a booster had it and what became of it there (None where none had it), and its scores, as many as
+    there are."""
+
+    pair: Pair
+    raw: Text | None
+    decision: str | None
+    scores: tuple[float, ...]
+
+
+class Outcome(NamedTuple):
+    """What became of a pair, or of the pairs of one conversation: a row, or the reason for none."""
+
+    examples: Sequence[Example]
+    row: dict[str, Any] | None
+    reason: str | None = None
+
+
+def schema_of(job: str) -> pa.Schema:
+    """The columns of a run of this job."""
+    if job == "boost":
+        return BOOSTED_SCHEMA
+    return pa.schema([*PAIR_SCHEMA, *(pa.field(name, pa.float32()) for name in SCORES)])
+
+
+def form_schema(settings: ExportSettings) -> pa.Schema:
+    """The columns of a file. JSON lines with the rest of the input rows have more, under the rows' own keys."""
+    turn = _TURN.get(settings.form)
+    texts = TEXT if turn is None else pa.list_(pa.field("item", pa.struct([pa.field(key, TEXT) for key in turn])))
+    fields = [pa.field(name, texts) for name in _COLUMNS[settings.form]] + [pa.field(name, TEXT) for name in _NAMED]
+    return pa.schema([*fields, pa.field("extra", TEXT)] if settings.extra else fields)
+
+
+def conversations_in(table: pa.Table) -> Iterator[list[Example]]:
+    """The pairs of a part, those together that are turns of one conversation."""
+    rows = enumerate(row for batch in table.to_batches(max_chunksize=256) for row in batch.to_pylist())
+    for _, group in itertools.groupby(rows, lambda one: one[1].get("source_row") or one[0]):
+        yield [_example(row) for _, row in group]
+
+
+def outcomes(examples: Sequence[Example], settings: ExportSettings) -> Iterator[Outcome]:
+    """What becomes of a pair, or of the pairs of one conversation."""
+    if settings.form == "alpaca":
+        yield from (_alpaca(example, settings) for example in examples)
+    elif settings.form == "preference":
+        yield from (_preference(examples[: end + 1], settings) for end in range(len(examples)))
+    else:
+        yield from _conversation(examples, settings)
+
+
+def _alpaca(example: Example, settings: ExportSettings) -> Outcome:
+    reason = "later_turn" if (example.pair.turn or 1) > 1 else _unwanted(example, settings)
+    if reason is not None:
+        return Outcome([example], None, reason)
+    return Outcome([example], _row(alpaca.to_row(_readable(example.pair, settings)), [example], settings))
+
+
+def _preference(examples: Sequence[Example], settings: ExportSettings) -> Outcome:
+    """The preference for the last of some turns, or of a pair by itself."""
+    last = examples[-1]
+    reason = _no_preference(last, settings) or ("turn_missing" if _unbroken(examples) < len(examples) else None)
+    if reason is not None or last.raw is None:
+        return Outcome([last], None, reason)
+    row = preferences.from_conversation(_assembled(examples, settings), last.raw.response)
+    return Outcome([last], _row(row, [last], settings))
+
+
+def _conversation(examples: Sequence[Example], settings: ExportSettings) -> Iterator[Outcome]:
+    """A conversation as far as it can be written without a gap."""
+    reasons = [_unwanted(example, settings) for example in examples]
+    end = min([_unbroken(examples), *(place for place, reason in enumerate(reasons) if reason is not None)])
+    if end:
+        yield Outcome(examples[:end], _row(_assembled(examples[:end], settings), examples[:end], settings))
+    for example, reason in zip(examples[end:], reasons[end:], strict=True):
+        yield Outcome([example], None, reason or "turn_missing")
+
+
+def _unwanted(example: Example, settings: ExportSettings) -> str | None:
+    """Why a pair is not among those that were asked for, if so."""
+    if not settings.decisions or example.decision in settings.decisions:
+        return None
+    return example.decision or "never_boosted"
+
+
+def _no_preference(example: Example, settings: ExportSettings) -> str | None:
+    """Why there is no preference for a pair's response over its raw one, if so."""
+    pair, raw = example.pair, example.raw
+    if raw is None or example.decision is None:
+        return "never_boosted"
+    if example.decision != "boosted":
+        return example.decision
+    if pair.response == raw.response:
+        return "same_response"
+    is_same = (pair.instruction, pair.input) == (raw.instruction, raw.input)
+    return "changed_prompt" if settings.same_prompt and not is_same else None
+
+
+def _unbroken(examples: Sequence[Example]) -> int:
+    """How many turns from the first on are there."""
+    numbers = (example.pair.turn or 1 for example in examples)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(numbers, itertools.count(1))))
+
+
+def _assembled(examples: Sequence[Example], settings: ExportSettings) -> dict[str, Any]:
+    """The conversation of a pair by itself or of some turns."""
+    pairs = [_readable(example.pair, settings) for example in examples]
+    make = conversations.to_sharegpt_row if settings.form == "sharegpt" else conversations.to_row
+    return make(pairs[0])
+
+
+def _row(row: dict[str, Any], examples: Sequence[Example], settings: ExportSettings) -> dict[str, Any]:
+    """A row of the form with what says which pair it is, and with the rest of the input row where that is kept."""
+    columns, first = _COLUMNS[settings.form], examples[0].pair
+    texts = {name: row[name] for name in columns}
+    named = {name: value for name in _NAMED if (value := getattr(first, name)) is not None}
+    if not settings.extra or settings.files == "parquet":
+        texts = {name: _plain(value, settings.form) for name, value in texts.items()}
+    if not settings.extra:
+        return {**texts, **named}
+    rest = {key: one for key, one in row.items() if key not in texts and key not in named}
+    if settings.files == "jsonl":
+        return {**texts, **named, **rest}
+    return {**texts, **named, "extra": json_rows.to_json(rest)[0] if rest else None}
+
+
+def _plain(value: Any, form: str) -> Any:
+    """Turns with nothing but who speaks and what is said, as text."""
+    if form == "alpaca":
+        return value
+    role, content = _TURN[form]
+    return [{role: turn[role], content: _said(turn[content])} for turn in value]
+
+
+def _said(content: Any) -> str:
+    """What a system turn says, in whatever form it was given; questions and answers are texts already."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    said = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    texts = [text for text in said if isinstance(text, str)]
+    if texts and len(texts) == len(said):
+        return "\n".join(texts)
+    return "" if content is None else json_rows.to_json(content)[0]
+
+
+def _example(row: dict[str, Any]) -> Example:
+    values = {name: row[name] for name in Pair._fields if name in row}
+    pair = Pair(**{**values, "repairs": ()})
+    scores = tuple(float(row[name]) for name in SCORES if row.get(name) is not None)
+    if "decision" in row:
+        return Example(
+            pair, Text(row["raw_instruction"], row["raw_input"], row["raw_response"]), row["decision"], scores
+        )
+    previous = _previous(pair.extra)
+    raw = [text for name in Text._fields if isinstance(text := previous.get(f"raw_{name}"), str)]
+    decision = previous.get("decision")
+    if len(raw) < len(Text._fields) or not isinstance(decision, str):
+        return Example(pair, None, None, scores)
+    return Example(pair, Text(*raw), decision, scores)
+
+
+def _previous(extra: str | None) -> dict[str, Any]:
+    """What an earlier run knew about a pair; nothing if the rest of its row has no such thing."""
+    rest = _object(extra) if extra is not None and f'"{_PREVIOUS}"' in extra else None
+    previous = rest.get(_PREVIOUS) if rest else None
+    return previous if isinstance(previous, dict) and isinstance(previous.get("row"), str) else {}
+
+
+def _readable(pair: Pair, settings: ExportSettings) -> Pair:
+    """The pair with the user's own part of the rest of its row, none of it where none of it can matter or be read."""
+    if pair.extra is None or (settings.form == "alpaca" and not settings.extra):
+        return pair._replace(extra=None)
+    rest = _object(pair.extra)
+    if rest is None:
+        return pair._replace(extra=None)
+    if _previous(pair.extra):
+        return pair._replace(extra=json.dumps({key: one for key, one in rest.items() if key != _PREVIOUS}))
+    return pair
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (RecursionError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
