@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from midb_ray.engines.base import Completion, Engine, Request
+from midb_ray.engines.base import Completion, Continuation, Engine, Likelihood, Request, Scorer
 from midb_ray.quality import judge
 from midb_ray.quality.judge import Verdict
 from midb_ray.runs.figures import NO_USAGE, Usage
@@ -31,6 +31,11 @@ class AskingEngine:
             for place, new in zip(again, await self._engine.generate(asked), strict=True):
                 found[place] = new._replace(tokens=found[place].tokens + new.tokens)
         return found
+
+    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        """What the engine says, which is asked once: probabilities can always be read."""
+        assert isinstance(self._engine, Scorer)  # the settings see to it
+        return await self._engine.loglikelihood(rows)
 
     def usage(self) -> Usage:
         """What the engine's server has counted, if it has one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 Dimension = Literal["content", "translation", "localisation"]
@@ -65,6 +67,7 @@ KINDS: Final[dict[str, Kind]] = {
     "lost_question": Kind("translation", "the source asks and the translation does not", 0.2),
     "untranslated": Kind("translation", "a sentence stands as in the source, in its language", 0.5),
     "truncated": Kind("translation", "the text breaks off, and the source does not", 0.6),
+    "unexplained": Kind("translation", "to a model the source explains less of the pair than it should", 0.5),
     "imperial_unit": Kind("localisation", "a quantity in imperial units where the locale measures in metric ones", 0.2),
     "currency": Kind("localisation", "an amount in US dollars where the locale pays in another currency", 0.1),
     "number_form": Kind("localisation", "a number with the separators of another locale", 0.1),
@@ -88,3 +91,14 @@ def writable(text: str) -> str:
 def cut(text: str) -> str:
     """A text as a finding quotes it."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def few(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings without those that are too many of their kind in a section."""
+    told: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for one in findings:
+        told[one.kind, one.section] += 1
+        if told[one.kind, one.section] <= MOST:
+            kept.append(one)
+    return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ import pyarrow.compute as pc
 from midb_ray.pairs import PAIR_SCHEMA, TEXT
 from midb_ray.quality.findings import HINT, KINDS, Finding, writable
 from midb_ray.quality.judge import Verdict
-from midb_ray.quality.scores import Scores, overall
+from midb_ray.quality.measures import Measures
+from midb_ray.quality.scores import Scores, overall, scores
 from midb_ray.runs.figures import Figures
 
 FINDING: Final = pa.struct(
@@ -46,10 +48,19 @@ _JUDGED: Final = pa.schema(
         pa.field("judge_error", TEXT),
     ]
 )
+_MEASURED: Final = pa.schema(
+    [
+        pa.field("perplexity", pa.float64()),
+        pa.field("ifd", pa.float64()),
+        pa.field("explained", pa.float64()),
+        pa.field("likelihood_error", TEXT),
+    ]
+)
 
-SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES, *_JUDGED])
+SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES, *_JUDGED, *_MEASURED])
 """An output row: a pair as it was read, its scores (0 to 100), whether it was compared with its source, and its findings; then the
-judge's scores with flaws and reasons as JSON, or why there are none. All of these are null where no judge was asked."""
+judge's scores with flaws and reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these
+are null where no judge or no model was asked."""
 
 DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
 """The columns with scores."""
@@ -59,6 +70,9 @@ SOUND, FLAWED = "sound", "flawed"
 
 UNJUDGED: Final = "unjudged"
 """The reason, beside kinds of findings, of a pair for which a judge was asked and gave no verdict."""
+
+UNMEASURED: Final = "unmeasured"
+"""The same of a pair that a model was to measure and did not."""
 
 
 def columns(
@@ -84,9 +98,11 @@ def _written(finding: Finding) -> dict[str, Any]:
     return found._asdict()
 
 
-def rows(pairs: pa.Table, judged: Sequence[Verdict | str] | None) -> pa.Table:
+def rows(
+    pairs: pa.Table, judged: Sequence[Verdict | str] | None, measured: Sequence[Measures] | None = None
+) -> pa.Table:
     """A flight's pairs, with the columns of scoring, as `SCORED_SCHEMA`. `judged` are a judge's verdicts, or why there is none; the
-    lower of signals and judge counts."""
+    lower of signals and judge counts. `measured` is what a model found."""
     if not pairs.num_rows:
         return SCORED_SCHEMA.empty_table()
     found: Sequence[Verdict | str | None] = [None] * pairs.num_rows if judged is None else judged
@@ -100,7 +116,27 @@ def rows(pairs: pa.Table, judged: Sequence[Verdict | str] | None) -> pa.Table:
         pairs = pairs.append_column(f"judge_{name}", given)
     notes = pa.array([None if one is None else one.told() for one in verdicts], TEXT)
     pairs = pairs.append_column("judge_notes", notes).append_column("judge_error", pa.array(errors, TEXT))
+    columns = zip(*([Measures()] * pairs.num_rows if measured is None else measured), strict=True)
+    for field, column in zip(_MEASURED, columns, strict=True):
+        pairs = pairs.append_column(field.name, pa.array(column, field.type))
     return pairs.select(SCORED_SCHEMA.names).cast(SCORED_SCHEMA)
+
+
+def with_findings(pairs: pa.Table, found: Sequence[Finding | None]) -> pa.Table:
+    """A flight's pairs, each with one finding more where there is one, and the scores that follow from all of them."""
+    if not any(found):
+        return pairs
+    findings = pairs.column("findings").to_pylist()
+    columns = {name: pairs.column(name).to_pylist() for name in Scores._fields}
+    for place, one in enumerate(found):
+        if one is not None:
+            findings[place].append(_written(one))
+            worth = scores(Finding(**known) for known in findings[place])
+            for name, column in columns.items():
+                column[place] = getattr(worth, name)
+    for name, column in {**columns, "findings": findings}.items():
+        pairs = _with(pairs, name, pa.array(column, SCORED_SCHEMA.field(name).type))
+    return pairs
 
 
 def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
@@ -111,12 +147,12 @@ def figures(table: pa.Table, dead: pa.Table) -> Figures:
     """The counts of a shard: pairs by language, sound or flawed, and the kinds of findings as reasons."""
     found = Figures(rows_in=table.num_rows + dead.num_rows)
     findings = table.column("findings").to_pylist()
-    unjudged = pc.is_valid(table.column("judge_error")).to_pylist()
-    columns = (table.column("language").to_pylist(), findings, unjudged)
-    for language, some, is_unjudged in zip(*columns, strict=True):
+    gone = {UNJUDGED: "judge_error", UNMEASURED: "likelihood_error"}
+    missing = zip(*(pc.is_valid(table.column(column)).to_pylist() for column in gone.values()), strict=True)
+    for language, some, lacks in zip(table.column("language").to_pylist(), findings, missing, strict=True):
         kinds = sorted({one["kind"] for one in some})
         flawed = any(KINDS[kind].weight > HINT for kind in kinds)
-        found.count(language, FLAWED if flawed else SOUND, (*kinds, UNJUDGED) if is_unjudged else tuple(kinds))
+        found.count(language, FLAWED if flawed else SOUND, (*kinds, *itertools.compress(gone, lacks)))
     found.dead_letters = dead.num_rows
     found.dead_letter_reasons.update(dead.column("reason").to_pylist())
     return found

@@ -20,7 +20,7 @@ from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.locales import load_locales
 from midb_ray.quality.asking import AskingEngine
-from midb_ray.quality.output import FLAWED, SOUND, UNJUDGED
+from midb_ray.quality.output import FLAWED, SOUND, UNJUDGED, UNMEASURED
 from midb_ray.quality.settings import ScoreSettings, fingerprint
 from midb_ray.quality.work import ScoreWork
 from midb_ray.runs import cluster, folder, inputs
@@ -30,6 +30,11 @@ from midb_ray.runs.stream import Spread
 logger = logging.getLogger("midb_ray")
 
 _IDLE: Final = {"cpus_per_replica": 0.1, "cpus_per_task": 0.9}  # the preparing tasks do all the work
+
+_MISSING: Final = {
+    UNJUDGED: "The judge gave no verdict on %s of %s pairs; why stands in the column judge_error.",
+    UNMEASURED: "The model did not measure %s of %s pairs; why stands in the column likelihood_error.",
+}
 
 
 def score(settings: ScoreSettings) -> int:
@@ -42,7 +47,7 @@ def score(settings: ScoreSettings) -> int:
     files = inputs.find(settings.input, leave_out=settings.output)
     job.checked(settings.output, files)
     identity: dict[str, Any] = {}
-    if settings.judge.on:
+    if settings.needs_engine:
         engine = engines.pinned(settings.engine, engines.check(settings.engine))
         settings, identity = settings.model_copy(update={"engine": engine}), engines.identity(engine)
     work = ScoreWork(settings, json.dumps(locales.fingerprint(), ensure_ascii=False))
@@ -64,7 +69,7 @@ class ScoreJob:
 
     @property
     def engine(self) -> str:
-        return self.settings.engine.kind if self.settings.judge.on else "no"
+        return self.settings.engine.kind if self.settings.needs_engine else "no"
 
     @property
     def rows_at_once(self) -> int:
@@ -72,15 +77,17 @@ class ScoreJob:
 
     @property
     def pool(self) -> PoolSettings:
-        """Without a judge one actor that only commits, and as many preparing tasks as there are CPUs."""
-        if self.settings.judge.on:
+        """Without an engine one actor that only commits, and as many preparing tasks as there are CPUs."""
+        if self.settings.needs_engine:
             return self.settings.pool
         return self.settings.pool.model_copy(update={**_IDLE, "replicas": (1,), "gpus_per_replica": 0})
 
     @property
     def build(self) -> EngineBuilder:
-        if not self.settings.judge.on:
+        if not self.settings.needs_engine:
             return IdleEngine
+        if not self.settings.judge.on:
+            return functools.partial(build_measuring, self.settings.engine)
         return functools.partial(build_judge, self.settings.engine, self.settings.judge.tries)
 
     def shared(self) -> ScoreWork:
@@ -93,8 +100,13 @@ class ScoreJob:
         return [plan.planned(self.work.corpus, place, files, first, spread)]
 
     def outline(self) -> list[str]:
-        judge = self.settings.judge
-        return [f"judge: asked up to {judge.tries} times about each pair"] if judge.on else []
+        settings = self.settings
+        told = {
+            f"judge: asked up to {settings.judge.tries} times about each pair": settings.judge.on,
+            "difficulty: each response measured with and without its instruction": settings.difficulty.on,
+            "explained: each pair that has a source measured with and without it": settings.explained.on,
+        }
+        return [line for line, is_on in told.items() if is_on]
 
     def decisions(self, figures: Figures) -> Sequence[str]:
         return (SOUND, FLAWED)
@@ -103,14 +115,19 @@ class ScoreJob:
         return {}
 
     def tell(self, run: folder.RunFolder, figures: Figures, complete: bool) -> None:
-        if unjudged := sum(counts[UNJUDGED] for counts in figures.reasons.values()):
-            logger.warning(
-                "The judge gave no verdict on %s of %s pairs; why stands in the column judge_error.",
-                f"{unjudged:,}",
-                f"{figures.rows_out:,}",
-            )
+        for reason, sentence in _MISSING.items():
+            if pairs := sum(counts[reason] for counts in figures.reasons.values()):
+                logger.warning(sentence, f"{pairs:,}", f"{figures.rows_out:,}")
 
 
 def build_judge(settings: EngineSettings, tries: int) -> Engine:
     """The judge's engine, its weights loaded. Raises `UserError` when that fails."""
     return AskingEngine(engines.build(settings), tries)
+
+
+def build_measuring(settings: EngineSettings) -> Engine:
+    """An engine that only measures, its weights loaded: nothing is generated, so no room for that is taken. Raises `UserError` when
+    that fails."""
+    if settings.kind == "transformers" and settings.batching == "auto":
+        settings = settings.model_copy(update={"batching": "static"})
+    return engines.build(settings)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import pydantic
 
 from midb_ray.config import Settings
 from midb_ray.corpora.settings import PoolJobSettings
 from midb_ray.engines.settings import EngineSettings
+
+_OF_ANSWERS: Final = ("max_new_tokens", "answer_budget", "answer_floor", "temperature", "guided", "top_p", "seed")
+"""What of an engine's identity is without effect where it only measures."""
 
 
 class SourceSettings(Settings):
@@ -24,6 +27,30 @@ class SourceSettings(Settings):
     """Column with the source's response."""
 
 
+class DifficultySettings(Settings):
+    """How hard each response is to foresee for the model of `engine`: perplexity and instruction-following difficulty."""
+
+    on: bool = False
+    """Measure it: two texts for each pair."""
+
+
+class ExplainedSettings(Settings):
+    """How far each pair's source explains it to the model of `engine`."""
+
+    on: bool = False
+    """Measure it, for pairs with a source: two texts for each."""
+    least: float | None = None
+    """Nats for each token of the pair; one that its source explains less has the finding `unexplained`. None finds nothing: what is
+    little depends on model and languages, so look at a part of the corpus first."""
+
+    @pydantic.field_validator("least")
+    @classmethod
+    def _least_of_what_is_measured(cls, least: float | None, info: pydantic.ValidationInfo) -> float | None:
+        if least is not None and not info.data.get("on"):
+            raise ValueError("nothing is measured without explained.on, so leave it out or switch that on")
+        return least
+
+
 class JudgeSettings(Settings):
     """An LLM that judges every pair, through `engine`."""
 
@@ -35,33 +62,67 @@ class JudgeSettings(Settings):
     """Upper limit of a verdict in tokens."""
 
 
+_Switch = TypeVar("_Switch", DifficultySettings, ExplainedSettings)
+
+
 class ScoreSettings(PoolJobSettings):
     """Score every pair of a corpus for content, translation and localisation, with the findings behind each score."""
 
     engine: EngineSettings = EngineSettings(kind="echo")
     source: SourceSettings = SourceSettings()
+    difficulty: DifficultySettings = DifficultySettings()
+    explained: ExplainedSettings = ExplainedSettings()
     judge: JudgeSettings = pydantic.Field(JudgeSettings(), validate_default=True)
+
+    @property
+    def measures(self) -> bool:
+        """Whether an engine says how likely texts are."""
+        return self.difficulty.on or self.explained.on
+
+    @property
+    def needs_engine(self) -> bool:
+        """Whether an engine is asked anything at all."""
+        return self.judge.on or self.measures
+
+    @pydantic.field_validator("difficulty", "explained")
+    @classmethod
+    def _measures_have_a_model(cls, measure: _Switch, info: pydantic.ValidationInfo) -> _Switch:
+        engine = info.data.get("engine")
+        if measure.on and engine is not None and engine.takes_text:
+            raise ValueError(
+                "expected an engine that says how likely a given text is: engine.kind transformers or vllm, and the model to "
+                f"measure with as engine.model; {engine.kind} does not say it"
+            )
+        return measure
 
     @pydantic.field_validator("judge")
     @classmethod
     def _judge_has_an_engine(cls, judge: JudgeSettings, info: pydantic.ValidationInfo) -> JudgeSettings:
-        engine = info.data.get("engine")
-        if engine is None:
+        engine, difficulty, explained = (info.data.get(name) for name in ("engine", "difficulty", "explained"))
+        if engine is None or difficulty is None or explained is None:
             return judge
         if judge.on and engine.kind == "echo":
             raise ValueError(
                 "expected an engine that can judge: engine.kind transformers, vllm or openai, and its model"
             )
-        if not judge.on and engine.kind != "echo":
+        if not judge.on and engine.kind != "echo" and not (difficulty.on or explained.on):
             raise ValueError(f"expected judge.on, without which nobody asks the {engine.kind} engine")
         return judge
 
 
 def fingerprint(settings: ScoreSettings, engine: dict[str, Any], locales: dict[str, Any]) -> dict[str, Any]:
     """What an output of scoring depends on, beside the input files: flat keys, plain values."""
-    source = {f"source.{key}": value for key, value in settings.source.model_dump(mode="json").items()}
-    judge = {
-        **{f"judge.{key}": value for key, value in settings.judge.model_dump(mode="json").items()},
-        **{f"engine.{key}": value for key, value in engine.items()},
+    parts: dict[str, Settings] = {"source": settings.source}
+    if settings.difficulty.on:
+        parts["difficulty"] = settings.difficulty
+    if settings.explained.on:
+        parts["explained"] = settings.explained
+    if settings.judge.on:
+        parts["judge"] = settings.judge
+    said = {
+        f"{name}.{key}": value for name, part in parts.items() for key, value in part.model_dump(mode="json").items()
     }
-    return {**source, **(judge if settings.judge.on else {}), **settings.reading(locales)}
+    if settings.needs_engine:
+        left_out = () if settings.judge.on else _OF_ANSWERS
+        said |= {f"engine.{key}": value for key, value in engine.items() if key not in left_out}
+    return {**said, **settings.reading(locales)}

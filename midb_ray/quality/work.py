@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -13,14 +13,17 @@ from midb_ray.engines import requests
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import Flight, pack
 from midb_ray.engines.requests import Requester
-from midb_ray.pairs import Pair, Text
-from midb_ray.quality import judge, output
+from midb_ray.pairs import TEXT, Pair, Text
+from midb_ray.quality import judge, measures, output
 from midb_ray.quality.asking import verdict
 from midb_ray.quality.judge import Verdict
-from midb_ray.quality.scoring import Scorer
+from midb_ray.quality.measures import Asked, Asker, Measures
+from midb_ray.quality.scoring import Scorer, source_of
 from midb_ray.quality.settings import ScoreSettings
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
+
+_UNASKED: Final = "unasked"  # column in flight: why a model is not asked about a pair
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class ScoreWork:
         return Corpus(self.settings, self.locales)
 
     def sharing(self) -> ScoreWork:
-        """The same with the judge's tokenizer in Ray's store."""
+        """The same with the tokenizer of judge or measuring model in Ray's store."""
         return replace(self, loaded=requests.shared(self.settings.engine))
 
     def prepare(self, shard: shards.Shard) -> pa.Table:
@@ -49,24 +52,51 @@ class ScoreWork:
         pairs, dead = self.corpus.read(shard)
         scorer = _scorer(self)
         scored = [scorer.score(pair) for pair in pairs]
-        columns = output.columns(*zip(*scored, strict=True)) if scored else {}
+        columns = output.columns(*(zip(*scored, strict=True) if scored else ((), (), ())))
         asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
-        return pack(shard.shard, pairs, dead, asked, added=columns)
+        if not self.settings.measures:
+            return pack(shard.shard, pairs, dead, asked, added=columns)
+        texts = self._texts(pairs, [one.has_source for one in scored])
+        columns[_UNASKED] = pa.array(texts.errors, TEXT)
+        return pack(shard.shard, pairs, dead, asked, added=columns, continuations=texts.continuations)
 
     def _requests(self, pairs: list[Pair]) -> list[Request | None]:
         """One request to the judge for each pair; None where the prompt is too long."""
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
         return requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts)
 
+    def _texts(self, pairs: list[Pair], has_source: list[bool]) -> Asked:
+        """What a model is to measure of each pair."""
+        settings, locales = self.settings, locales_of(self.locales)
+        sources = [
+            source_of(pair.extra, settings.source) if has else None for pair, has in zip(pairs, has_source, strict=True)
+        ]
+        return _asker(self).ask(pairs, [locales.resolve(pair.language) for pair in pairs], sources)
+
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
         """The rows of a shard; see `engines.actor.Work`."""
         asked = zip(flight.requests, completions, strict=True)
         judged = [judgement(request, completion) for request, completion in asked] if self.settings.judge.on else None
-        rows = output.rows(flight.pairs, judged)
+        pairs, measured = self._measured(flight)
+        rows = output.rows(pairs, judged, measured)
         figures = output.figures(rows, flight.dead_letters)
         figures.prompt_tokens = sum(len(one.ids or ()) for one in flight.requests if one is not None)
+        figures.prompt_tokens += sum(len(one.prompt) + len(one.ids) for one in flight.continuations if one is not None)
         figures.answer_tokens = sum(one.tokens for one in completions if one is not None)
         return rows, flight.dead_letters, figures
+
+    def _measured(self, flight: Flight) -> tuple[pa.Table, list[Measures] | None]:
+        """The pairs, with what follows from what a model measured of them, and what it measured."""
+        settings = self.settings
+        if not settings.measures or not flight.pairs.num_rows:
+            return flight.pairs, None
+        errors = flight.pairs.column(_UNASKED).to_pylist()
+        found = measures.measures(flight.likelihoods, errors, settings.difficulty.on, settings.explained.on)
+        if settings.explained.least is None:
+            return flight.pairs, found
+        responses = flight.pairs.column("response").to_pylist()
+        little = measures.unexplained(found, responses, settings.explained.least)
+        return output.with_findings(flight.pairs, little), found
 
 
 def judgement(request: Request | None, completion: Completion | None) -> Verdict | str:
@@ -81,6 +111,13 @@ def judgement(request: Request | None, completion: Completion | None) -> Verdict
 @functools.lru_cache(maxsize=2)
 def _scorer(work: ScoreWork) -> Scorer:
     return Scorer(locales_of(work.locales), work.settings.source)
+
+
+@functools.lru_cache(maxsize=2)
+def _asker(work: ScoreWork) -> Asker:
+    settings = work.settings
+    loaded = requests.loaded_for(settings.engine, work.loaded)
+    return Asker(loaded, settings.difficulty.on, settings.explained.on)
 
 
 @functools.lru_cache(maxsize=2)
