@@ -96,8 +96,8 @@ def band_keys(found: npt.NDArray[np.uint32], rows: int, seeds: Hashes) -> Hashes
 def sketch(found: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     """The two lowest bits of each value, four values in a byte: a sixteenth of the size, and nearly as good to estimate with (b-bit
     minwise hashing, Li and König 2010)."""
-    low = (found & np.uint32(3)).astype(np.uint8).reshape(len(found), SKETCH, 4)
-    packed: npt.NDArray[np.uint8] = low[:, :, 0] | low[:, :, 1] << 2 | low[:, :, 2] << 4 | low[:, :, 3] << 6
+    low = (found & np.uint32(3)).reshape(len(found), SKETCH, 4) << np.arange(0, 8, 2, dtype=np.uint32)
+    packed: npt.NDArray[np.uint8] = low.sum(axis=2).astype(np.uint8)
     return packed
 
 
