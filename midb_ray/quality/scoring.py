@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import NamedTuple
 
 from midb_ray.locales import Locale, Locales
 from midb_ray.pairs import Pair, Text
 from midb_ray.quality import consistency, content, culture, translation
-from midb_ray.quality.findings import MOST, Finding
+from midb_ray.quality.findings import Finding, few
 from midb_ray.quality.scores import Scores, scores
 from midb_ray.quality.settings import SourceSettings
 from midb_ray.signals.language import Identifier
@@ -36,7 +35,7 @@ class Scorer:
         text = Text(pair.instruction, pair.input, pair.response)
         locale = self._locales.resolve(pair.language)
         source = None if locale.language == self._origin.language else source_of(pair.extra, self._source)
-        found = _some(self.findings(text, locale, source))
+        found = few(self.findings(text, locale, source))
         return Scored(scores(found), source is not None, found)
 
     def findings(self, text: Text, locale: Locale, source: Text | None) -> list[Finding]:
@@ -46,19 +45,6 @@ class Scorer:
             return found  # such a pair has lost all of its source, and has the forms of its own language
         found += culture.findings(text, locale)
         return found if source is None else found + consistency.inconsistencies(source, text, self._origin, locale)
-
-
-def _some(findings: list[Finding]) -> list[Finding]:
-    """The findings without those that are too many of their kind in a section."""
-    if len(findings) <= MOST:
-        return findings
-    told: Counter[tuple[str, str]] = Counter()
-    kept = []
-    for one in findings:
-        told[one.kind, one.section] += 1
-        if told[one.kind, one.section] <= MOST:
-            kept.append(one)
-    return kept
 
 
 def source_of(extra: str | None, columns: SourceSettings) -> Text | None:
