@@ -21,7 +21,16 @@ from midb_ray.boosting import output
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales
-from midb_ray.pairs import BOOSTED_SCHEMA, DEAD_LETTER_SCHEMA, PAIR_SCHEMA, DeadLetter, Pair, Text, table_to_pairs
+from midb_ray.pairs import (
+    BOOSTED_SCHEMA,
+    DEAD_LETTER_SCHEMA,
+    PAIR_SCHEMA,
+    DeadLetter,
+    Pair,
+    Text,
+    rows_in,
+    table_to_pairs,
+)
 from midb_ray.runs import commit, earlier, shards, storage
 from midb_ray.runs.inputs import InputFile
 
@@ -35,12 +44,13 @@ _TOLD = {"language", "decision", "reasons"}  # columns by which pairs are chosen
 
 
 class Contents(NamedTuple):
-    """What a part holds: its rows, pairs and dead letters together; its bytes; and the language of each pair to be tried, by the
-    pair's place in the part."""
+    """What a part holds: the rows of the first input that it stands for, its pairs and dead letters; its bytes; and the language of
+    each pair to be tried, by the pair's place in the part."""
 
     part: int
     rows: int
     pairs: int
+    dead: int
     size: int
     tried: dict[int, str]
     decisions: dict[str, int]
@@ -86,11 +96,11 @@ def plan(
     sizes = (0, 0, 0)
     for part in found:
         decisions.update(part.decisions)
-        dead += part.rows - part.pairs
+        dead += part.dead
         for language in set(part.tried.values()):
             locales.resolve(language)
         mine = _limited(part.tried, taken, settings.limit)
-        own = (len(mine), part.rows, part.size)
+        own = (len(mine), part.pairs + part.dead, part.size)
         sizes = (sizes[0] + own[0], sizes[1] + own[1], sizes[2] + own[2])
         if group and any(size > bound for size, bound in zip(sizes, bounds, strict=True)):
             yield _shard(run, number, position, group, settings.limit is not None)
@@ -120,10 +130,10 @@ def read(settings: BoostSettings, shard: shards.Shard) -> tuple[list[Pair], list
         found = threads.map(functools.partial(tables, commit.PAIRS, BOOSTED_SCHEMA), parts)
         buried = threads.map(functools.partial(tables, commit.DEAD_LETTERS, DEAD_LETTER_SCHEMA), parts)
         rows, dead = pa.concat_tables(found), pa.concat_tables(buried)
-    if rows.num_rows + dead.num_rows != shard.rows:
+    if (found_now := rows_in(rows) + dead.num_rows) != shard.rows:
         raise UserError(
             f"{shard.uri} has changed since it was planned: shard {shard.shard} had {shard.rows} rows and has "
-            f"{rows.num_rows + dead.num_rows} now; put the run back as it was, or start over with --fresh."
+            f"{found_now} now; put the run back as it was, or start over with --fresh."
         )
     tried = _wanted(rows, settings)
     if shard.picked is not None:
@@ -152,7 +162,8 @@ def _look(stretch: Stretch, number: int) -> Contents:
     languages = table.column("language").to_pylist()
     tried = {index: languages[index] for index in np.flatnonzero(_wanted(table, stretch.settings)).tolist()}
     decisions: Counter[str] = Counter(table.column("decision").to_pylist())
-    return Contents(number, part.figures.rows_in, table.num_rows, size.size if size else 0, tried, dict(decisions))
+    counts = (part.figures.rows_in, table.num_rows, part.figures.dead_letters)
+    return Contents(number, *counts, size.size if size else 0, tried, dict(decisions))
 
 
 def _wanted(rows: pa.Table, settings: BoostSettings) -> Any:

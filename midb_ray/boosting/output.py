@@ -76,16 +76,15 @@ def tokens(
     return _summed(sent, samples), _summed(got, samples)
 
 
-def figures(verdicts: Sequence[Verdict], languages: Sequence[str], others: pa.Table, dead: pa.Table) -> Figures:
-    """The counts of a shard but for its tokens; `others` are rows that were finished before, `dead` its dead letters."""
-    found = Figures(rows_in=len(verdicts) + others.num_rows + dead.num_rows)
-    for language, verdict in zip(languages, verdicts, strict=True):
+def figures(pairs: pa.Table, verdicts: Sequence[Verdict], others: pa.Table, dead: pa.Table) -> Figures:
+    """The counts of a shard but for its tokens: `pairs` were judged, `others` are rows that were finished before, `dead` its dead
+    letters."""
+    found = Figures.of([pairs, others], dead)
+    for language, verdict in zip(pairs.column("language").to_pylist(), verdicts, strict=True):
         found.count(language, verdict.decision, verdict.reasons)
     columns = [others.column(name).to_pylist() for name in ("language", "decision", "reasons")]
     for language, decision, reasons in zip(*columns, strict=True):
         found.count(language, decision, tuple(reasons))
-    found.dead_letters = dead.num_rows
-    found.dead_letter_reasons.update(dead.column("reason").to_pylist())
     return found
 
 

@@ -71,7 +71,7 @@ class BoostWork:
             for place, (text, language) in enumerate(zip(texts, languages, strict=True))
         ]
         prompt_tokens, answer_tokens = output.tokens(flight.requests, completions, samples)
-        figures = output.figures(verdicts, languages, flight.finished, flight.dead_letters)
+        figures = output.figures(table, verdicts, flight.finished, flight.dead_letters)
         figures.prompt_tokens = sum(count or 0 for count in prompt_tokens)
         figures.answer_tokens = sum(count or 0 for count in answer_tokens)
         rows = output.judged(table, verdicts, prompt_tokens, answer_tokens)

@@ -35,22 +35,24 @@ class Corpus:
             row = f"{shard.file}:end"
             dead.append(DeadLetter(row, shard.file, shard.line + 1, None, TRUNCATED_FILE, shard.error, b""))
         for outcome in self._outcomes(shard):
-            if isinstance(outcome, Pair):
-                pairs.append(outcome)
-            else:
+            if isinstance(outcome, DeadLetter):
                 dead.append(outcome)
+            else:
+                pairs += outcome
         return pairs, dead
 
     def languages(self, shard: shards.Shard) -> list[str | None]:
         """The language of each selected row of a shard, None for dead letters: what `limit` counts by. Raises `UserError` if the
         file cannot be read."""
         with shards.explained(shard):
-            return [outcome.language if isinstance(outcome, Pair) else None for outcome in self._outcomes(shard)]
+            return [
+                None if isinstance(outcome, DeadLetter) else outcome[0].language for outcome in self._outcomes(shard)
+            ]
 
-    def _outcomes(self, shard: shards.Shard) -> Iterator[Pair | DeadLetter]:
+    def _outcomes(self, shard: shards.Shard) -> Iterator[list[Pair] | DeadLetter]:
         reader = _reader(self, shard.format)
         for position, line, offset, raw in shards.read(shard):
-            yield reader.pair(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
+            yield reader.pairs(Record(f"{shard.file}:{position}", shard.file, line, offset, raw))
 
 
 @functools.lru_cache(maxsize=4)

@@ -89,8 +89,9 @@ def finish(run: folder.RunFolder, job: Told, total: int, rows: int, figures: Fig
     )
     counts = ", ".join(f"{figures.total(decision):,} {decision}" for decision in job.decisions(figures))
     logger.info(
-        "%s rows in = %s pairs out (%s) + %s dead letters. Output: %s",
+        "%s rows in%s = %s pairs out (%s) + %s dead letters. Output: %s",
         f"{figures.rows_in:,}",
+        f" + {figures.later_turns:,} later turns of conversations" if figures.later_turns else "",
         f"{figures.rows_out:,}",
         counts,
         f"{figures.dead_letters:,}",
@@ -153,7 +154,7 @@ def describe(
     settings = job.settings
     found = [shard for table in tables for shard in shards.from_table(table) if shard.rows]
     logger.info(
-        "Dry run: %d file(s), %d shards, %s pairs at most; %s engine in a pool of %s; output %s%s.",
+        "Dry run: %d file(s), %d shards, %s rows; %s engine in a pool of %s; output %s%s.",
         len(files),
         len(found),
         f"{sum(shard.rows for shard in found):,}",

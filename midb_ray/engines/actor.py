@@ -222,6 +222,8 @@ class EngineActor:
     def _commit(self, flight: Flight, answered: Answered, seconds: float) -> Figures:
         flight = flight._replace(likelihoods=answered.likelihoods)
         pairs, dead_letters, figures = self._work.finish(flight, answered.completions)
+        if pairs.num_rows != flight.pairs.num_rows + flight.finished.num_rows:
+            raise AssertionError(f"shard {flight.shard}: {pairs.num_rows} pairs came out, others than were read")
         sent = sum(one is not None for one in (*flight.requests, *flight.continuations))
         figures.engine_seconds, figures.duplicates = seconds, answered.duplicates
         errors = sum(one is not None and one.finish == "error" for one in answered.completions)

@@ -17,6 +17,7 @@ from midb_ray.pairs import (
     DeadLetter,
     Pair,
     pairs_to_table,
+    rows_in,
     rows_to_table,
 )
 
@@ -104,4 +105,5 @@ def unpack(row: pa.Table) -> Flight:
 
 def rows(row: pa.Table) -> int:
     """How many rows of the input a packed shard stands for."""
-    return sum(len(row.column(name)[0].values) for name in ("pairs", "dead_letters", "finished"))
+    pairs = sum(rows_in(flat(row.column(name))) for name in ("pairs", "finished"))
+    return pairs + len(row.column("dead_letters")[0].values)

@@ -1,16 +1,11 @@
-"""From one record to a pair, a revision or a dead letter: what every format has in common.
-
-Rules for the texts:
-- null means empty. Numbers and booleans become the text that JSON writes for them, which is noted.
-- Lists, objects and binary data are never text. An instruction or a response without anything visible is empty.
-- NUL bytes are removed and lone surrogates replaced by U+FFFD, for Parquet and tokenizers take neither; both are noted.
+"""From one record to a pair, a revision or a dead letter: what every format has in common. The rules for texts stand in `texts`.
 
 Rules for the language: the row's own field, else the one the reader was given, else the file's name, else `identify`.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,10 +15,13 @@ from midb_ray.formats.columns import blank
 from midb_ray.formats.file_language import file_language
 from midb_ray.formats.records import Fields, Record, RowError, dead_letter, shown
 from midb_ray.formats.registry import Format
+from midb_ray.formats.texts import identifier, refuse_infinity, text, texts, writable
 from midb_ray.locales import Locale, Locales
-from midb_ray.pairs import KINDS, DeadLetter, Pair, Revision, Turn, heard, told
+from midb_ray.pairs import KINDS, DeadLetter, Pair, Revision, Text, heard, told, turn_row
 
 _LONGEST_NAME = 100  # no language is called by a longer one
+_SHORT, _FEW = 200, 20  # characters of what goes along with every turn of a conversation, and how much of it
+_BEGINNING = 10_000  # characters of a conversation by which its language is told
 _SPELLINGS = {"localization": "localisation"}
 
 
@@ -47,10 +45,12 @@ class Reader:
         self._identify = identify
         self._file_tags: dict[str, str | None] = {}
 
-    def pair(self, record: Record) -> Pair | DeadLetter:
-        """The pair in `record`; the raw one where the format is that of revisions."""
+    def pairs(self, record: Record) -> list[Pair] | DeadLetter:
+        """The pair in `record`, the raw one where the format is that of revisions; of a conversation of several turns one for each
+        answer, in order."""
         try:
-            return self._pair(record, self._format.fields(_row(record)))
+            fields = self._format.fields(_row(record))
+            return self._turns(record, fields) if fields.exchanges else [self._pair(record, fields)]
         except (RowError, RecursionError) as error:
             return _dead_letter(record, error)
 
@@ -70,7 +70,7 @@ class Reader:
             response = text("revised response", found.response, repairs)
             if blank(instruction) or blank(response):
                 which = "instruction" if blank(instruction) else "response"
-                _refuse_infinity(f"revised {which}", found.instruction if which == "instruction" else found.response)
+                refuse_infinity(f"revised {which}", found.instruction if which == "instruction" else found.response)
                 raise RowError("missing_revision", f"the revised {which} is empty")
             raw = pair._replace(repairs=tuple(repairs))
             return Revision(raw, instruction, given, response, _kinds(found.kinds))
@@ -79,36 +79,47 @@ class Reader:
 
     def _pair(self, record: Record, fields: Fields) -> Pair:
         repairs = list(fields.repairs)
-        instruction = text("instruction", fields.instruction, repairs)
-        given = text("input", fields.input, repairs)
-        response = text("response", fields.response, repairs)
-        if not instruction or instruction.isspace():
-            _refuse_infinity("instruction", fields.instruction)
-            raise RowError("empty_instruction", f"the instruction is {shown(fields.instruction)}")
-        if not response or response.isspace():
-            _refuse_infinity("response", fields.response)
-            raise RowError("empty_response", f"the response is {shown(fields.response)}")
-        extra = None
-        if fields.rest:
-            extra, exact = json_rows.to_json(fields.rest)
-            if not exact:
-                repairs.append("extra: NaN or Infinity replaced by null")
+        found = texts(fields.instruction, fields.input, fields.response, repairs)
+        extra = _extra(fields.rest, repairs)
         return Pair(
             record.row,
-            _identifier("id", fields.id, repairs),
-            _identifier("source_id", fields.source_id, repairs),
-            self._language(record, fields.languages, (instruction, given, response)),
-            instruction,
-            given,
-            response,
+            identifier("id", fields.id, repairs),
+            identifier("source_id", fields.source_id, repairs),
+            self._language(record, fields.languages, found),
+            *found,
             tuple(repairs),
             extra,
             None if fields.source_row is None else _source_row(record, fields.source_row),
             fields.turn,
-            told(_writable(heard(fields.context))),
+            told(writable(heard(fields.context))),
         )
 
-    def _language(self, record: Record, stated: dict[str, Any], texts: Sequence[str]) -> str:
+    def _turns(self, record: Record, fields: Fields) -> list[Pair]:
+        """The pairs of a conversation. The rest of the row is whole with the first one; the others have what is short of it."""
+        repairs: list[list[str]] = [[] for _ in fields.exchanges]
+        found = [
+            texts(one.instruction, one.input, one.response, mine)
+            for one, mine in zip(fields.exchanges, repairs, strict=True)
+        ]
+        extra, brief = _extra(fields.rest, repairs[0]), _extra(_brief(fields.rest), [])
+        named = identifier("id", fields.id, repairs[0]), identifier("source_id", fields.source_id, repairs[0])
+        language = self._language(record, fields.languages, _beginning(found))
+        return [
+            Pair(
+                turn_row(record.row, turn),
+                *named,
+                language,
+                *said,
+                tuple(mine),
+                extra if turn == 1 else brief,
+                record.row,
+                turn,
+                told(writable(one.context)),
+            )
+            for turn, (one, said, mine) in enumerate(zip(fields.exchanges, found, repairs, strict=True), start=1)
+        ]
+
+    def _language(self, record: Record, stated: dict[str, Any], said: Sequence[str]) -> str:
         if stated and (tag := self._stated(stated)):
             return tag
         if self._given:
@@ -116,7 +127,7 @@ class Reader:
         if record.file not in self._file_tags:
             found = file_language(record.file, self._locales)
             self._file_tags[record.file] = found.tag if found else None
-        return self._file_tags[record.file] or self._identified("\n".join(texts))
+        return self._file_tags[record.file] or self._identified("\n".join(said))
 
     def _stated(self, stated: dict[str, Any]) -> str | None:
         """The tag of the language that the row states, None if it states none.
@@ -146,57 +157,41 @@ class Reader:
         return locale.tag
 
 
-def text(name: str, value: Any, repairs: list[str]) -> str:
-    """`value` as text that Parquet and tokenizers take; adds to `repairs` what had to be mended. Raises `RowError`."""
-    if not isinstance(value, str):
-        value = _as_text(name, value, repairs)
-    if "\0" in value:
-        value = value.replace("\0", "")
-        repairs.append(f"{name}: NUL removed")
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            # Halves of a pair that stand together become the character they mean, halves alone U+FFFD.
-            value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-            repairs.append(f"{name}: lone surrogate replaced")
-    return str(value)
-
-
-def _as_text(name: str, value: Any, repairs: list[str]) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and not math.isfinite(value):
-        repairs.append(f"{name}: NaN or Infinity read as null")
-        return ""
-    if isinstance(value, (bool, int, float)):
-        repairs.append(f"{name}: {json_rows.type_name(value).split()[-1]} written as text")
-        return json_rows.to_json(value)[0]
-    raise RowError("wrong_type", f"the {name} is {json_rows.type_name(value)}, expected text; found {shown(value)}")
-
-
-def _refuse_infinity(name: str, value: Any) -> None:
-    """A text that is empty because JSON's reader made infinity of its number (1e400) is not called empty."""
-    if isinstance(value, float) and math.isinf(value):
-        raise RowError("number_out_of_range", f"the {name} is infinite: a number too large to be read, or Infinity")
-
-
-def _identifier(name: str, value: Any, repairs: list[str]) -> str | None:
-    """An id as it stands: strings as they are, other values as their JSON text."""
-    if value is None:
+def _extra(rest: dict[str, Any], repairs: list[str]) -> str | None:
+    if not rest:
         return None
-    return text(name, value if isinstance(value, str) else json_rows.to_json(value)[0], repairs)
+    extra, exact = json_rows.to_json(rest)
+    if not exact:
+        repairs.append("extra: NaN or Infinity replaced by null")
+    return extra
+
+
+def _brief(rest: dict[str, Any]) -> dict[str, Any]:
+    """What is short in the rest of a row: a score, a source, a topic."""
+    short = {
+        key: one
+        for key, one in rest.items()
+        if len(key) <= _SHORT and (isinstance(one, (bool, int, float)) or (isinstance(one, str) and len(one) <= _SHORT))
+    }
+    return dict(list(short.items())[:_FEW])
+
+
+def _beginning(pairs: Sequence[Text]) -> list[str]:
+    """Texts of a conversation, enough to tell its language."""
+    found: list[str] = []
+    length = 0
+    for said in itertools.chain.from_iterable(pairs):
+        if length > _BEGINNING:
+            break
+        found.append(said)
+        length += len(said)
+    return found
 
 
 def _source_row(record: Record, earlier: str) -> str:
     """The conversation of a turn that an earlier run has read. The folder tells conversations of several runs apart."""
     folder, slash, _ = record.file.rpartition("/")
     return f"{folder}{slash}{text('source_row', earlier, [])}"
-
-
-def _writable(turns: Sequence[Turn]) -> list[Turn]:
-    """What was said, as text that Parquet and tokenizers take."""
-    return [Turn(text("role", turn.role, []), text("content", turn.content, [])) for turn in turns]
 
 
 def _kinds(value: Any) -> tuple[str, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from midb_ray.pairs import DeadLetter, Pair
+from midb_ray.pairs import DeadLetter, Pair, Turn
 
 REASONS: dict[str, str] = {
     "invalid_encoding": "the row is not valid UTF-8; no other encoding is guessed",
@@ -21,9 +21,9 @@ REASONS: dict[str, str] = {
     "empty_response": "the response is null or blank",
     "number_out_of_range": "the instruction or the response is infinite: a number too large to be read, or Infinity",
     "wrong_type": "a field holds a list, an object or binary data where text is expected",
-    "multi_turn": "the conversation has more than one question or more than one answer",
-    "turn_order": "the conversation does not go from a question to its answer",
-    "unknown_role": "a turn of the conversation belongs to neither user, assistant nor system",
+    "multi_turn": "a preference or a revision is about a conversation of several turns",
+    "turn_order": "no answer of the conversation stands right behind a question",
+    "unknown_role": "a turn of the conversation belongs to neither user, assistant, system nor tool",
     "unknown_language": "the language is not given and cannot be told, or is not among those known",
     "missing_revision": "the revised instruction or the revised response is missing or blank",
     "truncated_file": "the file breaks off; what it held further on is not known",
@@ -50,12 +50,23 @@ class Record(NamedTuple):
     raw: bytes | dict[str, Any] | Exception
 
 
+class Exchange(NamedTuple):
+    """A question and its answer in a conversation of several turns, with the values as they stand there. `place` is that of the
+    answer among the turns, from 0, and `context` what was said before the question."""
+
+    place: int
+    instruction: Any
+    input: Any
+    response: Any
+    context: list[Turn]
+
+
 class Fields(NamedTuple):
     """What a format finds in one row, with the values as they stand there: text, null, numbers, or anything wrong.
 
     `languages` are the values of all keys that name the language, by key, the most trustworthy first. `rest` is what
-    belongs to no field, and `repairs` what an earlier run noted. The last three are the columns of a turn that an earlier run has
-    read from a conversation.
+    belongs to no field, and `repairs` what an earlier run noted. The next three are the columns of a turn that an earlier run has
+    read from a conversation. A conversation of several turns has `exchanges`, whose texts count instead of those of the fields.
     """
 
     instruction: Any
@@ -69,6 +80,7 @@ class Fields(NamedTuple):
     source_row: str | None = None
     turn: int | None = None
     context: str | None = None
+    exchanges: Sequence[Exchange] = ()
 
 
 class Revised(NamedTuple):

@@ -145,7 +145,7 @@ def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
 
 def figures(table: pa.Table, dead: pa.Table) -> Figures:
     """The counts of a shard: pairs by language, sound or flawed, and the kinds of findings as reasons."""
-    found = Figures(rows_in=table.num_rows + dead.num_rows)
+    found = Figures.of([table], dead)
     findings = table.column("findings").to_pylist()
     gone = {UNJUDGED: "judge_error", UNMEASURED: "likelihood_error"}
     missing = zip(*(pc.is_valid(table.column(column)).to_pylist() for column in gone.values()), strict=True)
@@ -153,6 +153,4 @@ def figures(table: pa.Table, dead: pa.Table) -> Figures:
         kinds = sorted({one["kind"] for one in some})
         flawed = any(KINDS[kind].weight > HINT for kind in kinds)
         found.count(language, FLAWED if flawed else SOUND, (*kinds, *itertools.compress(gone, lacks)))
-    found.dead_letters = dead.num_rows
-    found.dead_letter_reasons.update(dead.column("reason").to_pylist())
     return found

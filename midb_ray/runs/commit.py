@@ -45,7 +45,8 @@ def commit(run: str, shard: int, digest: str, pairs: pa.Table, dead_letters: pa.
     """Write a shard's two files. Raises OSError; then the shard is not done, and nothing torn stands under its name."""
     if not figures.balanced or figures.rows_out != pairs.num_rows or figures.dead_letters != dead_letters.num_rows:
         raise AssertionError(
-            f"shard {shard}: {figures.rows_in} rows in, {pairs.num_rows} out, {dead_letters.num_rows} dead"
+            f"shard {shard}: {figures.rows_in} rows in, {figures.later_turns} later turns, {pairs.num_rows} out, "
+            f"{dead_letters.num_rows} dead"
         )
     metadata = {b"midb_ray.figures": figures.to_json().encode(), b"midb_ray.fingerprint": digest.encode()}
     storage.write_bytes(part_uri(run, DEAD_LETTERS, shard), _serialise(dead_letters, metadata))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from midb_ray.pairs import rows_in
 
 Counts = Counter[str]
 
@@ -74,11 +79,13 @@ class EngineFigures:
 
 @dataclass
 class Figures:
-    """Counts of one shard or of many. `decisions` and `reasons` are by language; every row in is a pair or a dead letter.
+    """Counts of one shard or of many. `decisions` and `reasons` are by language; every row in is a pair or a dead letter, or a
+    conversation, which is a pair and as many `later_turns` as it has more.
     `duplicates` are requests that another one's answer stood for; `engines` are by node and actor."""
 
     rows_in: int = 0
     rows_out: int = 0
+    later_turns: int = 0
     dead_letters: int = 0
     decisions: dict[str, Counts] = field(default_factory=dict)
     reasons: dict[str, Counts] = field(default_factory=dict)
@@ -88,6 +95,15 @@ class Figures:
     engine_seconds: float = 0.0
     duplicates: int = 0
     engines: dict[tuple[str, str], EngineFigures] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pairs: Sequence[pa.Table], dead: pa.Table) -> Figures:
+        """What was read into a shard's pairs, which are still to be counted, and into its dead letters."""
+        rows = sum(rows_in(table) for table in pairs)
+        found = cls(rows_in=rows + dead.num_rows, dead_letters=dead.num_rows)
+        found.later_turns = sum(table.num_rows for table in pairs) - rows
+        found.dead_letter_reasons.update(dead.column("reason").to_pylist())
+        return found
 
     def count(self, language: str, decision: str, reasons: tuple[str, ...]) -> None:
         """Count one pair that came out."""
@@ -100,6 +116,7 @@ class Figures:
         """Add another shard's counts to these."""
         self.rows_in += other.rows_in
         self.rows_out += other.rows_out
+        self.later_turns += other.later_turns
         self.dead_letters += other.dead_letters
         for mine, theirs in ((self.decisions, other.decisions), (self.reasons, other.reasons)):
             for language, counts in theirs.items():
@@ -114,8 +131,8 @@ class Figures:
 
     @property
     def balanced(self) -> bool:
-        """Whether nothing was lost: rows in = rows out + dead letters."""
-        return self.rows_in == self.rows_out + self.dead_letters
+        """Whether nothing was lost: rows in + later turns of conversations = rows out + dead letters."""
+        return self.rows_in + self.later_turns == self.rows_out + self.dead_letters
 
     @property
     def generated_tokens(self) -> int:
@@ -145,6 +162,7 @@ class Figures:
         return {
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
+            "later_turns": self.later_turns,
             "dead_letters": self.dead_letters,
             "decisions": {
                 language: dict(sorted(counts.items())) for language, counts in sorted(self.decisions.items())

@@ -27,10 +27,12 @@ _WINDOW = 30  # figures from which the present speed is taken
 
 
 class _Moment(NamedTuple):
-    """What had been done by then: seconds of this process; rows, generated tokens and engines' seconds of the run."""
+    """What had been done by then: seconds of this process; rows, what they were read into, generated tokens and engines' seconds of
+    the run."""
 
     seconds: float
     rows: int
+    read: int
     tokens: int
     up: float
     busy: float
@@ -100,7 +102,7 @@ class Progress:
         state = self._state()
         eta = "unknown" if state["eta_seconds"] is None else _duration(state["eta_seconds"])
         return (
-            f"{self._job}: {state['rows_in']:,} of {state['rows']:,} pairs ({state['share']:.1%}), "
+            f"{self._job}: {state['rows_in']:,} of {state['rows']:,} rows ({state['share']:.1%}), "
             f"{_speed(state)}, {_engines(state)}, "
             f"{state[self._watched]:.1%} {self._watched}, {state['dead_letters']:,} dead letters, ETA {eta}"
         )
@@ -117,7 +119,7 @@ class Progress:
                 "rows": self._rows,
                 "rows_in": self.figures.rows_in,
                 "share": self.figures.rows_in / self._rows if self._rows else 1.0,
-                "pairs_per_second": speed,
+                "pairs_per_second": (now.read - then.read) / elapsed,
                 "tokens_per_second": (now.tokens - then.tokens) / elapsed,
                 "engines": len(active),
                 "tokens_per_second_per_engine": (now.tokens - then.tokens) / elapsed / max(len(active), 1),
@@ -132,7 +134,8 @@ class Progress:
     def _moment(self, now: float) -> _Moment:
         engines = self.figures.engines.values()
         up, busy = sum(engine.up_seconds for engine in engines), sum(engine.busy_seconds for engine in engines)
-        return _Moment(now, self.figures.rows_in, self.figures.generated_tokens, up, busy)
+        rows = self.figures.rows_in
+        return _Moment(now, rows, rows + self.figures.later_turns, self.figures.generated_tokens, up, busy)
 
     def _publish(self, state: str, reason: str | None = None) -> None:
         known = {key: round(value, 4) if isinstance(value, float) else value for key, value in self._state().items()}
@@ -144,7 +147,7 @@ class Progress:
         state = self._state()
         table = Table.grid(padding=(0, 2))
         eta = "–" if state["eta_seconds"] is None else _duration(state["eta_seconds"])
-        table.add_row("pairs", f"{state['rows_in']:,} of {state['rows']:,} ({state['share']:.1%})")
+        table.add_row("rows", f"{state['rows_in']:,} of {state['rows']:,} ({state['share']:.1%})")
         table.add_row("speed", _speed(state))
         table.add_row("engines", _engines(state))
         table.add_row(self._watched, f"{state[self._watched]:.1%}")

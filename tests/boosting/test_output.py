@@ -6,7 +6,7 @@ from midb_ray.boosting import output
 from midb_ray.boosting.guard import Verdict
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import NOTHING_FINISHED
-from midb_ray.pairs import BOOSTED_SCHEMA, Pair, Text, pairs_to_table
+from midb_ray.pairs import BOOSTED_SCHEMA, Pair, Text, pairs_to_table, turn_row
 
 PAIRS = [Pair(f"f:{n}", f"id-{n}", None, "de", f"Frage {n}", "", "Antwort", (), "{}") for n in range(5)]
 
@@ -32,11 +32,21 @@ def test_finished_rows_come_out_in_their_places_and_skipped_ones_as_they_were() 
 def test_figures_count_what_was_finished_before_but_not_its_tokens() -> None:
     others = output.skipped(PAIRS[:2], [0, 1])
     dead = pairs_to_table(PAIRS[2:3]).select(["row"]).append_column("reason", [["invalid_json"]])
-    found = output.figures([Verdict("unchanged", (), Text("f", "", "a"), 0)], ["fr"], others, dead)
+    french = pairs_to_table([PAIRS[3]._replace(language="fr")])
+    found = output.figures(french, [Verdict("unchanged", (), Text("f", "", "a"), 0)], others, dead)
     assert found.balanced
     assert (found.rows_in, found.rows_out, found.dead_letters) == (4, 3, 1)
     assert found.decisions == {"fr": {"unchanged": 1}, "de": {"skipped": 2}}
     assert (found.prompt_tokens, found.answer_tokens) == (0, 0)
+
+
+def test_turns_of_a_conversation_are_one_row_in_whether_they_were_finished_before_or_not() -> None:
+    turns = [PAIRS[0]._replace(row=turn_row("f:9", turn), source_row="f:9", turn=turn) for turn in (1, 2, 3)]
+    others, dead = output.skipped([*turns[:2], PAIRS[0]], [0, 1, 3]), pairs_to_table([]).select(["row"])
+    verdict = Verdict("unchanged", (), Text("f", "", "a"), 0)
+    found = output.figures(pairs_to_table(turns[2:]), [verdict], others, dead.append_column("reason", [[]]))
+    assert (found.rows_in, found.later_turns, found.rows_out) == (2, 2, 4)
+    assert found.balanced
 
 
 def test_tokens_of_a_pair_are_those_of_all_its_samples() -> None:

@@ -27,8 +27,21 @@ def read() -> Read:
     """Reads one row as a pair that is expected to be one."""
 
     def call(row: Any, format: str = "alpaca", file: str = "corpora/French.json", **options: Any) -> Pair:
-        outcome = Reader(FORMATS[format], load_locales(), **options).pair(record(row, file))
-        assert isinstance(outcome, Pair), outcome
+        outcome = Reader(FORMATS[format], load_locales(), **options).pairs(record(row, file))
+        assert isinstance(outcome, list), outcome
+        (pair,) = outcome
+        return pair
+
+    return call
+
+
+@pytest.fixture
+def read_turns() -> Read:
+    """Reads one row as the pairs of a conversation."""
+
+    def call(row: Any, format: str = "conversations", file: str = "corpora/French.json", **options: Any) -> list[Pair]:
+        outcome = Reader(FORMATS[format], load_locales(), **options).pairs(record(row, file))
+        assert isinstance(outcome, list), outcome
         return outcome
 
     return call
@@ -39,7 +52,7 @@ def refused() -> Read:
     """Reads one row that is expected to be a dead letter."""
 
     def call(row: Any, format: str = "alpaca", file: str = "corpora/French.json", **options: Any) -> DeadLetter:
-        outcome = Reader(FORMATS[format], load_locales(), **options).pair(record(row, file))
+        outcome = Reader(FORMATS[format], load_locales(), **options).pairs(record(row, file))
         assert isinstance(outcome, DeadLetter), outcome
         return outcome
 

@@ -97,10 +97,21 @@ def test_a_row_without_a_response_shows_its_keys(refused: Read) -> None:
     assert (letter.reason, letter.detail) == ("missing_response", "keys found: 'instruction', 'Kommentar'")
 
 
-def test_earlier_turns_in_a_history_make_the_row_multi_turn(refused: Read, read: Read) -> None:
-    row = {"instruction": "a", "input": "", "output": "c", "history": [["q", "a"]]}
-    assert refused(row).reason == "multi_turn"
-    assert read({**row, "history": []}).extra == '{"history":[]}'
+def test_an_empty_history_is_none(read: Read) -> None:
+    assert read({"instruction": "a", "output": "c", "history": []}).extra == '{"history":[]}'
+
+
+@pytest.mark.parametrize(
+    "history", [["q", "a"], [["q"]], [["q", "a", "q"]], [{"q": "a"}], [[{}, "a"]], [["q", ["a"]], ["q", {}]]]
+)
+def test_a_history_that_is_no_list_of_questions_and_answers_is_a_dead_letter(refused: Read, history: Any) -> None:
+    assert refused({"instruction": "a", "output": "c", "history": history}).reason == "wrong_type"
+
+
+def test_a_pair_that_says_nothing_is_a_dead_letter_whatever_its_history(refused: Read) -> None:
+    row = {"instruction": "a", "output": "c", "history": [["q", "a"]]}
+    assert refused({**row, "instruction": " "}).reason == "empty_instruction"
+    assert refused({**row, "output": None}).reason == "empty_response"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -58,9 +58,6 @@ def test_system_turns_and_what_else_a_turn_carries_stay_in_the_rest(read: Read) 
 @pytest.mark.parametrize(
     ("turns", "reason"),
     [
-        ([USER, ASSISTANT, USER, ASSISTANT], "multi_turn"),
-        ([USER, ASSISTANT, USER], "multi_turn"),
-        ([USER, ASSISTANT, ASSISTANT], "multi_turn"),
         ([ASSISTANT, USER], "turn_order"),
         ([USER, SYSTEM, ASSISTANT], "turn_order"),
         ([USER], "missing_response"),
@@ -69,7 +66,13 @@ def test_system_turns_and_what_else_a_turn_carries_stay_in_the_rest(read: Read) 
         (None, "missing_instruction"),
         ([USER, {"role": "assistant", "content": None}], "empty_response"),
         ([{"role": "user", "content": []}, ASSISTANT], "empty_instruction"),
-        ([USER, {"role": "tool", "content": "c"}], "unknown_role"),
+        ([USER, {"role": "tool", "content": "c"}], "missing_response"),
+        ([USER, {"role": "narrator", "content": "c"}], "unknown_role"),
+        ([USER, ASSISTANT, {"role": "narrator", "content": "c"}], "unknown_role"),
+        ([USER, {"role": "tool", "content": "c"}, ASSISTANT], "turn_order"),
+        ([USER, {**ASSISTANT, "content": "\0"}, USER], "empty_response"),
+        ([{**USER, "content": " "}, ASSISTANT, USER], "empty_instruction"),
+        ([USER, {**ASSISTANT, "content": {"text": "c"}}, USER, ASSISTANT], "wrong_type"),
         ([USER, {"content": "c"}], "unknown_role"),
         ([USER, {"role": 3, "content": "c"}], "unknown_role"),
         ([USER, "c"], "wrong_type"),
@@ -78,7 +81,7 @@ def test_system_turns_and_what_else_a_turn_carries_stay_in_the_rest(read: Read) 
         ([USER, {"role": "assistant", "content": [3]}], "wrong_type"),
     ],
 )
-def test_what_is_no_single_exchange_is_a_dead_letter(refused: Read, turns: Any, reason: str) -> None:
+def test_what_holds_no_exchange_is_a_dead_letter(refused: Read, turns: Any, reason: str) -> None:
     assert refused({"messages": turns}, "conversations").reason == reason
 
 

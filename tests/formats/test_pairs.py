@@ -50,7 +50,12 @@ def through_parquet(table: pa.Table) -> dict[str, Any]:
 
 
 def read(row: dict[str, Any]) -> Pair | DeadLetter:
-    return Reader(FORMATS["pairs"], load_locales()).pair(Record("p.parquet:1", "p.parquet", None, None, row))
+    return read_from("p.parquet", row)
+
+
+def read_from(file: str, row: dict[str, Any]) -> Pair | DeadLetter:
+    outcome = Reader(FORMATS["pairs"], load_locales()).pairs(Record(f"{file}:1", file, None, None, row))
+    return outcome if isinstance(outcome, DeadLetter) else outcome[0]
 
 
 def test_a_pair_comes_back_from_parquet_and_remembers_its_old_row() -> None:
@@ -96,10 +101,7 @@ def test_a_turn_stays_one_of_its_conversation() -> None:
 
 def test_turns_of_two_runs_are_not_of_the_same_conversation() -> None:
     row = pairs.to_row(PAIR._replace(source_row="old.json:1", turn=2))
-    found = [
-        Reader(FORMATS["pairs"], load_locales()).pair(Record(f"{file}:1", file, None, None, row))
-        for file in ("one/p.parquet", "one/q.parquet", "two/p.parquet")
-    ]
+    found = [read_from(file, row) for file in ("one/p.parquet", "one/q.parquet", "two/p.parquet")]
     assert [pair.source_row for pair in found if isinstance(pair, Pair)] == [
         f"{run}/old.json:1" for run in ("one", "one", "two")
     ]

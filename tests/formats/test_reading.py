@@ -12,9 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from midb_ray.errors import UserError
-from midb_ray.formats.reading import Reader, text
+from midb_ray.formats.reading import Reader
 from midb_ray.formats.records import REASONS, Record
 from midb_ray.formats.registry import FORMATS
+from midb_ray.formats.texts import text
 from midb_ray.locales import load_locales
 from midb_ray.pairs import DeadLetter, Pair, Revision, pairs_to_table
 
@@ -202,7 +203,8 @@ def outcomes(raw: bytes | dict[str, Any], format: str) -> list[Pair | DeadLetter
     """What a reader makes of `raw`, as a pair and, where there are revisions, as a revision's pair."""
     reader = Reader(FORMATS[format], load_locales(), "fr")
     record = Record("x:1", "x", 1, 0, raw)
-    found = [reader.pair(record)]
+    pairs = reader.pairs(record)
+    found: list[Pair | DeadLetter] = [pairs] if isinstance(pairs, DeadLetter) else [*pairs]
     if FORMATS[format].revised:
         outcome = reader.revision(record)
         found.append(outcome.pair if isinstance(outcome, Revision) else outcome)

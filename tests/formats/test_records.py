@@ -42,7 +42,7 @@ ROW = {"instruction": "Nommez un fruit.", "input": "", "output": "La pomme."}
         ({**ROW, "output": float("nan")}, "empty_response"),
         ({**ROW, "output": ["c"]}, "wrong_type"),
         ({**ROW, "input": {"a": "b"}}, "wrong_type"),
-        ({**ROW, "history": [["q", "a"]]}, "multi_turn"),
+        ({**ROW, "history": [["q", "a", "q"]]}, "wrong_type"),
         ({**ROW, "language": "Klingon"}, "unknown_language"),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_dead_letter_has_place_reason_and_the_exact_bytes(refused: Read, row: 
 def test_an_error_in_place_of_a_row_is_a_dead_letter_of_its_place() -> None:
     for form in FORMATS.values():
         error = OSError("Corrupt snappy\ncompressed data.")
-        letter = Reader(form, load_locales()).pair(Record("a.parquet:7", "a.parquet", None, None, error))
+        letter = Reader(form, load_locales()).pairs(Record("a.parquet:7", "a.parquet", None, None, error))
         expected = ("a.parquet:7", "a.parquet", None, None, "damaged_file", "Corrupt snappy compressed data.", b"")
         assert letter == DeadLetter(*expected)
 
@@ -78,9 +78,11 @@ def test_every_reason_in_the_code_is_explained() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RowError":
                 reason = node.args[0]
-                used |= (
-                    {str(reason.value)}
-                    if isinstance(reason, ast.Constant)
-                    else {"missing_instruction", "missing_response"}
-                )
+                if isinstance(reason, ast.JoinedStr):  # a reason for either field
+                    (prefix, _) = reason.values
+                    assert isinstance(prefix, ast.Constant)
+                    used |= {f"{prefix.value}instruction", f"{prefix.value}response"}
+                else:
+                    found = [reason.body, reason.orelse] if isinstance(reason, ast.IfExp) else [reason]
+                    used |= {str(one.value) for one in found if isinstance(one, ast.Constant)}
     assert used == set(REASONS) - {"truncated_file"}  # of files, told by those who cut them into rows

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midb_ray.pairs import DECISIONS
+from midb_ray.pairs import DECISIONS, turn_row
 from midb_ray.runs.figures import EngineFigures, Figures
 
 PAIRS = st.lists(
@@ -56,6 +57,23 @@ def test_a_lost_row_unbalances_the_books() -> None:
     assert not figures.balanced
 
 
+def test_a_conversation_is_one_row_in_and_as_many_out_as_it_has_turns() -> None:
+    rows = [turn_row("a:1", 1), turn_row("a:1", 2), turn_row("a:1", 3), "a:2"]
+    dead = pa.table({"reason": ["invalid_json"]})
+    figures = Figures.of([pa.table({"row": rows[:2]}), pa.table({"row": rows[2:]})], dead)
+    assert (figures.rows_in, figures.later_turns, figures.dead_letters) == (3, 2, 1)
+    assert not figures.balanced
+    for _ in rows:
+        figures.count("de", "boosted", ())
+    assert figures.balanced
+    assert Figures.from_json(figures.to_json()) == figures
+    total = Figures()
+    total.add(figures)
+    total.add(counted([("de", "boosted", ())]))
+    assert total.balanced
+    assert (total.rows_in, total.later_turns, total.rows_out) == (4, 2, 5)
+
+
 def test_plain_data_has_a_fixed_order() -> None:
     figures = counted([("fr", "unchanged", ()), ("de", "kept_original", ("truncated", "empty")), ("de", "boosted", ())])
     assert list(figures.to_dict()["decisions"]) == ["de", "fr"]
@@ -74,5 +92,5 @@ def test_an_engine_is_busy_for_a_share_of_its_own_time() -> None:
 
 def test_figures_of_parts_that_say_nothing_of_engines_can_still_be_read() -> None:
     plain = counted([("de", "boosted", ())]).to_dict()
-    del plain["engines"], plain["duplicates"]
+    del plain["engines"], plain["duplicates"], plain["later_turns"]
     assert Figures.from_json(json.dumps(plain)).rows_out == 1

@@ -45,7 +45,7 @@ def test_the_folder_says_how_far_the_run_is(run: str) -> None:
         assert (state(run)["state"], state(run)["share"]) == ("running", 0.0)
         watch.add(shard("de", 3, 1))
         watch.add(shard("fr", 3, 1))
-        assert "10 of 20 pairs (50.0%)" in watch.line()
+        assert "10 of 20 rows (50.0%)" in watch.line()
         assert "75.0% boosted, 2 dead letters" in watch.line()
     assert (state(run)["state"], state(run)["rows_in"], state(run)["boosted"]) == ("finished", 10, 0.75)
     times = [json.loads(line)["seconds"] for line in storage.read_bytes(f"{run}/metrics.jsonl").splitlines()]
@@ -55,7 +55,7 @@ def test_the_folder_says_how_far_the_run_is(run: str) -> None:
 
 def test_a_run_that_goes_on_counts_what_was_done_but_not_for_its_speed(tmp_path: Path) -> None:
     with Progress(str(tmp_path), "boost", 10, shard("de", 4, 0), seconds=60) as watch:
-        assert "5 of 10 pairs (50.0%), 0.0 pairs/s" in watch.line()
+        assert "5 of 10 rows (50.0%), 0.0 pairs/s" in watch.line()
         assert watch.line().endswith("ETA unknown")
 
 
