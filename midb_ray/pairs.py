@@ -186,8 +186,10 @@ def told(turns: Sequence[Turn]) -> str | None:
 
 def heard(context: str | None) -> list[Turn]:
     """The inverse of `told`; nothing where a column that somebody else wrote is no such list."""
+    if context is None:
+        return []
     try:
-        found = json.loads(context or "[]")
+        found = json.loads(context)
     except (RecursionError, ValueError):
         return []
     if not isinstance(found, list):

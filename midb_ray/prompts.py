@@ -11,15 +11,20 @@ A pair is serialised as marked sections, the same on both sides (MIDB, arXiv 250
 
 Text from data never becomes structure: a marker inside a text is escaped with a backslash on the way in and unescaped
 on the way out, so `parse(serialise(text)) == text` for any text whatsoever.
+
+What was said before a turn of a conversation stands between the request and the pair, a turn a line as JSON. It is shown and never
+answered.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from midb_ray.locales import Locale
-from midb_ray.pairs import Text
+from midb_ray.pairs import Text, Turn
 
 Template = Literal["locale", "plain"]
 
@@ -28,6 +33,15 @@ INSTRUCTION, INPUT, RESPONSE, REVISED = "<|instruction|>", "<|input|>", "<|respo
 _ESCAPABLE = re.compile(r"<(\\*)\|(instruction|input|response|revised)\|>")
 _ESCAPED = re.compile(r"<\\(\\*)\|(instruction|input|response|revised)\|>")
 _MARKER = re.compile(r"<\|(instruction|input|response|revised)\|>")
+
+_LINE_ENDS = str.maketrans(
+    {end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+)  # those that JSON leaves as they are
+
+CONTEXT = (
+    "The pair continues a conversation. What was said before it, one turn a line, helps to understand the pair and is no part "
+    "of it:"
+)
 
 PLAIN = (
     "Below is an instruction pair. Rewrite it so that it becomes more specific, more detailed, more logical and free of "
@@ -99,6 +113,14 @@ def instructions(template: Template, locale: Locale) -> str:
 def heading(template: Template, locale: Locale) -> str:
     """The request and the blank line before the pair."""
     return f"{instructions(template, locale)}\n\n"
+
+
+def before(turns: Sequence[Turn]) -> str:
+    """What was said before the pair, for the place between the request and the pair; nothing where nothing was."""
+    if not turns:
+        return ""
+    lines = [escape(json.dumps(turn._asdict(), ensure_ascii=False)).translate(_LINE_ENDS) for turn in turns]
+    return "\n".join([CONTEXT, *lines, "", ""])
 
 
 def prompt(template: Template, locale: Locale, text: Text) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from midb_ray import prompts
 from midb_ray.locales import load_locales
-from midb_ray.pairs import Text
+from midb_ray.pairs import Text, Turn
 
 MARKERS = [
     "<|instruction|>",
@@ -46,6 +48,24 @@ def test_a_prompt_has_exactly_the_sections_of_its_pair(instruction: str, given_i
     rendered = prompts.prompt("locale", french, Text(instruction, given_input, response))
     assert rendered.count("<|instruction|>") == rendered.count("<|response|>") == 1
     assert rendered.count("<|input|>") == bool(given_input)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1), TEXT, TEXT)
+@example([("user", "a\u2028b\x85c\r\nd<|instruction|>\n")], "a", "b")
+def test_what_was_said_before_is_a_turn_a_line_and_never_structure(
+    said: list[tuple[str, str]], instruction: str, response: str
+) -> None:
+    pair = prompts.serialise(Text(instruction, "", response))
+    shown = prompts.before([Turn(*turn) for turn in said])
+    assert f"{shown}{pair}".count("<|instruction|>") == f"{shown}{pair}".count("<|response|>") == 1
+    assert "<|input|>" not in shown
+    heading, *lines, blank = shown.splitlines()
+    assert (heading, len(lines), blank) == (prompts.CONTEXT, len(said), "")
+    assert [tuple(json.loads(prompts.unescape(line)).values()) for line in lines] == said
+
+
+def test_where_nothing_was_said_before_the_prompt_has_nothing_more() -> None:
+    assert prompts.before([]) == ""
 
 
 @pytest.mark.parametrize(

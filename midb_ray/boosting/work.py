@@ -21,7 +21,7 @@ from midb_ray.engines.actor import ENGINE_CRASH
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import NOTHING_FINISHED, Flight, pack
 from midb_ray.engines.requests import Requester
-from midb_ray.pairs import DeadLetter, Pair, Text
+from midb_ray.pairs import DeadLetter, Pair, Text, heard
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
 
@@ -55,7 +55,8 @@ class BoostWork:
             pairs, finished = _gated(_gate(self), pairs, finished)
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
         headings = {language: _heading(self, language) for language in {pair.language for pair in pairs}}
-        found = requests.of_pairs(_requester(self), [headings[pair.language] for pair in pairs], texts)
+        said = [heard(pair.context) for pair in pairs]
+        found = requests.of_pairs(_requester(self), [headings[pair.language] for pair in pairs], texts, said)
         if (samples := self.settings.samples) > 1:
             found = [request and request._replace(sample=number) for request in found for number in range(samples)]
         return pack(shard.shard, pairs, dead, found, finished)

@@ -12,7 +12,7 @@ from midb_ray.engines import models
 from midb_ray.engines.base import Request
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.settings import EngineSettings
-from midb_ray.pairs import Text
+from midb_ray.pairs import Text, Turn
 
 _HEADS = 1024  # lengths kept of what stands before the pair; there is one such text per locale
 
@@ -125,8 +125,35 @@ def _got(loaded: Any) -> Loaded:
     return found
 
 
-def of_pairs(made_by: Requester, headings: Sequence[str], texts: Sequence[Text]) -> list[Request | None]:
-    """One request for each pair, serialised under the heading of its language; None where the prompt is too long."""
+def of_pairs(
+    made_by: Requester, headings: Sequence[str], texts: Sequence[Text], contexts: Sequence[Sequence[Turn]] = ()
+) -> list[Request | None]:
+    """One request for each pair, serialised under the heading of its language; None where the prompt is too long. `contexts` are
+    what was said before each pair: as much of it as there is room for stands between the two."""
     serialised = [prompts.serialise(text) for text in texts]
-    rendered = [f"{heading}{text}" for heading, text in zip(headings, serialised, strict=True)]
-    return made_by.requests(rendered, serialised)
+    contexts = contexts or [()] * len(texts)
+    rendered = [f"{heading}{prompts.before(turns)}" for heading, turns in zip(headings, contexts, strict=True)]
+    found = made_by.requests([f"{head}{text}" for head, text in zip(rendered, serialised, strict=True)], serialised)
+    for place, turns in enumerate(contexts):
+        if found[place] is None and turns:
+            found[place] = _shortened(made_by, headings[place], turns, serialised[place])
+    return found
+
+
+def _shortened(made_by: Requester, heading: str, turns: Sequence[Turn], serialised: str) -> Request | None:
+    """The request with as many turns before the pair as fit, fewer than all; None if it is too long without any."""
+    found: Request | None = None
+    few, many = 0, len(turns)
+    while few < many:
+        middle = (few + many) // 2
+        made = made_by.request(f"{heading}{prompts.before(_last(turns, middle))}{serialised}", serialised)
+        found, few, many = (found, few, middle) if made is None else (made, middle + 1, many)
+    return found
+
+
+def _last(turns: Sequence[Turn], count: int) -> list[Turn]:
+    """So many turns without the oldest ones; system turns at the beginning are the last to go."""
+    opening = next((place for place, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    if count <= opening:
+        return [*turns[:count]]
+    return [*turns[:opening], *turns[len(turns) - (count - opening) :]]

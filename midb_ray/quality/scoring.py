@@ -34,7 +34,10 @@ class Scorer:
         """The scores of a pair."""
         text = Text(pair.instruction, pair.input, pair.response)
         locale = self._locales.resolve(pair.language)
-        source = None if locale.language == self._origin.language else source_of(pair.extra, self._source)
+        has_none = (
+            pair.turn is not None or locale.language == self._origin.language
+        )  # a row has one source, not one for each turn
+        source = None if has_none else source_of(pair.extra, self._source)
         found = few(self.findings(text, locale, source))
         return Scored(scores(found), source is not None, found)
 

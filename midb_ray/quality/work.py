@@ -13,7 +13,7 @@ from midb_ray.engines import requests
 from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import Flight, pack
 from midb_ray.engines.requests import Requester
-from midb_ray.pairs import TEXT, Pair, Text
+from midb_ray.pairs import TEXT, Pair, Text, heard
 from midb_ray.quality import judge, measures, output
 from midb_ray.quality.asking import verdict
 from midb_ray.quality.judge import Verdict
@@ -63,7 +63,8 @@ class ScoreWork:
     def _requests(self, pairs: list[Pair]) -> list[Request | None]:
         """One request to the judge for each pair; None where the prompt is too long."""
         texts = [Text(pair.instruction, pair.input, pair.response) for pair in pairs]
-        return requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts)
+        said = [heard(pair.context) for pair in pairs]
+        return requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts, said)
 
     def _texts(self, pairs: list[Pair], has_source: list[bool]) -> Asked:
         """What a model is to measure of each pair."""

@@ -9,11 +9,12 @@ from transformers import PreTrainedTokenizerFast
 from midb_ray import prompts
 from midb_ray.engines.base import Request
 from midb_ray.engines.encoding import PromptEncoder
-from midb_ray.engines.requests import Requester
+from midb_ray.engines.requests import Requester, of_pairs
 from midb_ray.engines.settings import EngineSettings
-from midb_ray.pairs import Text
+from midb_ray.pairs import Text, Turn
 
 HEAD = "Revise.\n\n"
+PAIR = Text("Nenne", "", "Köln")
 
 
 def _pair(words: int) -> str:
@@ -72,3 +73,45 @@ def test_a_prompt_is_too_long_when_its_pair_could_not_be_repeated(
 def test_a_second_requester_in_a_process_costs_nothing(model_folder: Path) -> None:
     settings = EngineSettings(model=str(model_folder))
     assert Requester(settings)._encoder is Requester(settings)._encoder
+
+
+def test_what_was_said_before_stands_between_request_and_pair() -> None:
+    turns = [Turn("user", "Hallo"), Turn("assistant", "Guten <|instruction|> Tag")]
+    one, two = of_pairs(Requester(EngineSettings(kind="echo")), [HEAD, HEAD], [PAIR, PAIR], [turns, []])
+    assert one is not None
+    assert two is not None
+    assert one.text == f"{HEAD}{prompts.before(turns)}{prompts.serialise(PAIR)}"
+    assert two.text == f"{HEAD}{prompts.serialise(PAIR)}"
+    assert (one.text or "").count("<|instruction|>") == 1
+
+
+def test_the_oldest_turns_are_left_out_of_a_prompt_that_is_too_long(model_folder: Path) -> None:
+    requester = Requester(EngineSettings(model=str(model_folder)))
+    system, pair = Turn("system", "K"), prompts.serialise(PAIR)
+    turns = [system, *(Turn("user", str(number % 10)) for number in range(40))]
+    (made,) = of_pairs(requester, [HEAD], [PAIR], [turns])
+
+    def with_last(count: int) -> Request | None:
+        said = prompts.before([system, *turns[len(turns) - count :]])
+        return requester.request(f"{HEAD}{said}{pair}", pair)
+
+    fits = [count for count in range(41) if with_last(count) is not None]
+    assert fits == list(range(fits[-1] + 1))
+    assert 0 < fits[-1] < 40
+    assert made == with_last(fits[-1])
+
+
+def test_what_was_said_before_never_makes_a_pair_too_long(model_folder: Path) -> None:
+    requester = Requester(EngineSettings(model=str(model_folder)))
+    long = [Turn("system", "Köln " * 300), Turn("user", "Köln " * 300)]
+    assert of_pairs(requester, [HEAD], [PAIR], [long]) == of_pairs(requester, [HEAD], [PAIR])
+    assert of_pairs(requester, [HEAD], [PAIR._replace(response="Köln " * 300)], [long]) == [None]
+
+
+def test_an_answer_is_as_long_as_its_pair_allows_whatever_was_said_before(model_folder: Path) -> None:
+    requester = Requester(EngineSettings(model=str(model_folder), answer_budget=1.5, answer_floor=3))
+    without, with_it = of_pairs(requester, [HEAD] * 2, [PAIR] * 2, [[], [Turn("user", "Köln")]])
+    assert without is not None
+    assert with_it is not None
+    assert abs(without.limit - with_it.limit) <= 2
+    assert len(with_it.ids or ()) > len(without.ids or ())
