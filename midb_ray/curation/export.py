@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import midb_ray
-from midb_ray.curation import export_card, export_folder, lineage
+from midb_ray.curation import export_card, export_folder, export_work, lineage
 from midb_ray.curation.export_books import Books, Piece
 from midb_ray.curation.export_settings import ExportSettings, fingerprint
 from midb_ray.curation.export_work import Export, Group, files, groups, make_pieces, put_together
@@ -51,7 +51,8 @@ def _run(settings: ExportSettings, run: InputFile, place: str, made_of: Fingerpr
     locales = _locales(made)
     nonce = export_folder.begin(place, made_of, settings.fresh)
     entries = json.dumps(locales.fingerprint(), ensure_ascii=False)
-    work = Export(settings, run.uri, made["job"], digests, place, nonce, mine.token, entries)
+    columns = export_work.columns(run.uri)
+    work = Export(settings, run.uri, columns, digests, place, nonce, mine.token, entries)
     books = Books()
     parted = groups(parts, summary["rows_out"])
     for number, counted in enumerate(cluster.map_remotely(functools.partial(make_pieces, work), parted), start=1):

@@ -101,7 +101,7 @@ def _front(card: Card, languages: Sequence[str]) -> dict[str, Any]:
     front["configs"] = [
         {"config_name": name, "data_files": [{"split": "train", "path": path}]} for name, path in files.items()
     ]
-    if settings.files == "parquet" or not settings.extra:
+    if settings.extra != "keys":
         features = [_feature(field) for field in form_schema(settings)]
         front["dataset_info"] = [{"config_name": name, "features": features} for name in files]
     return front
@@ -128,16 +128,19 @@ def _contents(card: Card, languages: Sequence[str]) -> list[str]:
         ]
         for language, mean in means.items()
     ]
-    load = [
-        "",
+    lines = ["## Contents", "", *_table(head, body), ""]
+    if not languages:
+        return lines
+    return [
+        *lines,
         "```python",
         "import datasets",
         "",
         'everything = datasets.load_dataset("PATH", split="train")',
         f'one_language = datasets.load_dataset("PATH", "{languages[0]}", split="train")',
         "```",
+        "",
     ]
-    return ["## Contents", "", *_table(head, body), *(load if languages else []), ""]
 
 
 def _left_out(card: Card) -> list[str]:
@@ -152,6 +155,10 @@ def _left_out(card: Card) -> list[str]:
     body = [[f"`{reason}`", f"{count:,}", REASONS[reason]] for reason, count in reasons.most_common()]
     if body:
         lines += ["", *_table(["reason", "pairs", "means"], body)]
+    for origin in card.origins:
+        if origin.excluded:
+            shown = ", ".join(f"{_safe(reason)} {count:,}" for reason, count in Counter(origin.excluded).most_common())
+            lines += ["", f"Pairs that the selection of {_safe(origin.created)} excluded: {shown}."]
     if dead:
         shown = ", ".join(f"{_safe(reason)} {count:,}" for reason, count in dead.most_common())
         lines += ["", f"Rows of the sources that never became a pair: {shown}."]

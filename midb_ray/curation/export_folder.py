@@ -96,7 +96,7 @@ def _read(place: str) -> dict[str, Any] | None:
         found = json.loads(storage.read_bytes(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except (RecursionError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("fingerprint"), dict):
         raise UserError(f"{path} is no file of an export; give another --output.")

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from midb_ray.curation.export_settings import ExportSettings
-from midb_ray.formats import alpaca, conversations, json_rows, preferences
+from midb_ray.formats import alpaca, frames, json_rows, preferences
 from midb_ray.pairs import BOOSTED_SCHEMA, PAIR_SCHEMA, TEXT, Pair, Text
 
 REASONS: Final = {
@@ -37,6 +37,7 @@ _COLUMNS: Final = {
     "preference": ("prompt", "chosen", "rejected"),
 }
 _TURN: Final = {"messages": ("role", "content"), "sharegpt": ("from", "value"), "preference": ("role", "content")}
+_BOOSTED: Final = ("raw_instruction", "raw_input", "raw_response", "decision")
 _PREVIOUS: Final = "previous"  # where `formats.pairs` keeps what an earlier run knew about a pair
 
 
@@ -58,19 +59,18 @@ class Outcome(NamedTuple):
     reason: str | None = None
 
 
-def schema_of(job: str) -> pa.Schema:
-    """The columns of a run of this job."""
-    if job == "boost":
-        return BOOSTED_SCHEMA
-    return pa.schema([*PAIR_SCHEMA, *(pa.field(name, pa.float32()) for name in SCORES)])
+def columns_of(part: pa.Schema) -> pa.Schema:
+    """The columns of a part that an export reads, of those that it has."""
+    more = [*(BOOSTED_SCHEMA.field(name) for name in _BOOSTED), *(pa.field(name, pa.float32()) for name in SCORES)]
+    return pa.schema([*PAIR_SCHEMA, *(field for field in more if field.name in part.names)])
 
 
 def form_schema(settings: ExportSettings) -> pa.Schema:
-    """The columns of a file. JSON lines with the rest of the input rows have more, under the rows' own keys."""
+    """The columns of a file. JSON lines that keep the rest of the input rows under its own keys have those too."""
     turn = _TURN.get(settings.form)
     texts = TEXT if turn is None else pa.list_(pa.field("item", pa.struct([pa.field(key, TEXT) for key in turn])))
     fields = [pa.field(name, texts) for name in _COLUMNS[settings.form]] + [pa.field(name, TEXT) for name in _NAMED]
-    return pa.schema([*fields, pa.field("extra", TEXT)] if settings.extra else fields)
+    return pa.schema([*fields, pa.field("extra", TEXT)] if settings.extra == "column" else fields)
 
 
 def conversations_in(table: pa.Table) -> Iterator[list[Example]]:
@@ -144,10 +144,13 @@ def _unbroken(examples: Sequence[Example]) -> int:
 
 
 def _assembled(examples: Sequence[Example], settings: ExportSettings) -> dict[str, Any]:
-    """The conversation of a pair by itself or of some turns."""
+    """The conversation of a pair by itself or of some turns; that of a preference ends with its answer."""
     pairs = [_readable(example.pair, settings) for example in examples]
-    make = conversations.to_sharegpt_row if settings.form == "sharegpt" else conversations.to_row
-    return make(pairs[0])
+    form: Final = "sharegpt" if settings.form == "sharegpt" else "messages"
+    try:
+        return frames.assemble(pairs, form, whole=settings.form != "preference")
+    except ValueError:  # what stood around the turns does not fit them: somebody else has written it
+        return frames.assemble([pair._replace(extra=None) for pair in pairs], form)
 
 
 def _row(row: dict[str, Any], examples: Sequence[Example], settings: ExportSettings) -> dict[str, Any]:
@@ -155,14 +158,12 @@ def _row(row: dict[str, Any], examples: Sequence[Example], settings: ExportSetti
     columns, first = _COLUMNS[settings.form], examples[0].pair
     texts = {name: row[name] for name in columns}
     named = {name: value for name in _NAMED if (value := getattr(first, name)) is not None}
-    if not settings.extra or settings.files == "parquet":
-        texts = {name: _plain(value, settings.form) for name, value in texts.items()}
-    if not settings.extra:
-        return {**texts, **named}
     rest = {key: one for key, one in row.items() if key not in texts and key not in named}
-    if settings.files == "jsonl":
+    if settings.extra == "keys":
         return {**texts, **named, **rest}
-    return {**texts, **named, "extra": json_rows.to_json(rest)[0] if rest else None}
+    texts = {name: _plain(value, settings.form) for name, value in texts.items()}
+    kept = {"extra": json_rows.to_json(rest)[0]} if settings.extra == "column" and rest else {}
+    return {**texts, **named, **kept}
 
 
 def _plain(value: Any, form: str) -> Any:
@@ -189,7 +190,7 @@ def _example(row: dict[str, Any]) -> Example:
     values = {name: row[name] for name in Pair._fields if name in row}
     pair = Pair(**{**values, "repairs": ()})
     scores = tuple(float(row[name]) for name in SCORES if row.get(name) is not None)
-    if "decision" in row:
+    if row.get("decision") is not None:
         return Example(
             pair, Text(row["raw_instruction"], row["raw_input"], row["raw_response"]), row["decision"], scores
         )
@@ -210,7 +211,7 @@ def _previous(extra: str | None) -> dict[str, Any]:
 
 def _readable(pair: Pair, settings: ExportSettings) -> Pair:
     """The pair with the user's own part of the rest of its row, none of it where none of it can matter or be read."""
-    if pair.extra is None or (settings.form == "alpaca" and not settings.extra):
+    if pair.extra is None or (settings.form == "alpaca" and settings.extra == "none"):
         return pair._replace(extra=None)
     rest = _object(pair.extra)
     if rest is None:

@@ -31,8 +31,8 @@ class ExportSettings(Settings):
     """Write pairs with these decisions of the booster alone; none: all. A preference needs a boosted pair whatever stands here."""
     same_prompt: bool = False
     """Of preferences only those whose instruction and input the booster left as they were."""
-    extra: bool = False
-    """Keep the rest of the input rows: in JSON lines under its own keys, in Parquet as JSON in one column."""
+    extra: Literal["none", "column", "keys"] = "none"
+    """The rest of the input rows: left out; kept as JSON in one column, `extra`; or kept under its own keys, in JSON lines."""
     file_rows: int = pydantic.Field(200_000, ge=1)
     """Rows of a file at most."""
     file_megabytes: float = pydantic.Field(256, gt=0)
@@ -50,6 +50,13 @@ class ExportSettings(Settings):
         if same_prompt and info.data.get("form") != "preference":
             raise ValueError("only preferences have a raw answer to the same prompt; set form to preference")
         return same_prompt
+
+    @pydantic.field_validator("extra")
+    @classmethod
+    def _keys_are_of_lines(cls, extra: str, info: pydantic.ValidationInfo) -> str:
+        if extra == "keys" and info.data.get("files") == "parquet":
+            raise ValueError("rows with keys of their own fit no Parquet file; give column, or files jsonl")
+        return extra
 
     @property
     def file_bytes(self) -> int:

@@ -20,23 +20,23 @@ from midb_ray.curation import export_files
 from midb_ray.curation.export_books import Books, Piece
 from midb_ray.curation.export_files import LineSink, Sink, TableSink
 from midb_ray.curation.export_folder import PIECES
-from midb_ray.curation.export_rows import Example, Outcome, conversations_in, form_schema, outcomes, schema_of
+from midb_ray.curation.export_rows import Example, Outcome, columns_of, conversations_in, form_schema, outcomes
 from midb_ray.curation.export_settings import ExportSettings
 from midb_ray.errors import UserError
-from midb_ray.runs import claim, commit, earlier, folder, memory, storage
+from midb_ray.runs import claim, commit, earlier, folder, memory, parquet, storage
 
 _ROWS, _GROUPS = 20_000, 512  # pairs of a group of parts at least, groups at most
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export on its way, as its tasks know it. `run` is the folder that is read, `job` what made it, `digests` those of its
-    parts; `place` is the folder of the export, `nonce` proves that it is shared, `token` is the driver's claim on it. `locales` are
-    the languages' entries as JSON."""
+    """An export on its way, as its tasks know it. `run` is the folder that is read, its parts have these `columns` and are known by
+    `digests`; `place` is the folder of the export, `nonce` proves that it is shared, `token` is the driver's claim on it. `locales`
+    are the languages' entries as JSON."""
 
     settings: ExportSettings
     run: str
-    job: str
+    columns: pa.Schema
     digests: frozenset[str]
     place: str
     nonce: str
@@ -66,9 +66,23 @@ def groups(parts: int, rows: int) -> list[Group]:
     return [Group(number, *bounds[number : number + 2]) for number in range(count)]
 
 
+def columns(run: str) -> pa.Schema:
+    """The columns of a run's parts, of those that an export reads. Raises `UserError`."""
+    place = commit.part_uri(run, commit.PAIRS, 0)
+    try:
+        return columns_of(parquet.footer(place).schema.to_arrow_schema())
+    except OSError as error:
+        raise storage.explain(error, place, "read") from None
+    except pa.ArrowInvalid:
+        raise UserError(f"{place} is damaged; run its run again with the command that began it.") from None
+
+
 def make_pieces(export: Export, group: Group) -> Books:
     """Write the pieces of a group and what was counted, unless that has been done. Raises `UserError`."""
-    folder.prove_shared(export.place, export.nonce)
+    try:
+        folder.prove_shared(export.place, export.nonce)
+    except OSError as error:
+        raise storage.explain(error, export.place, "read the output folder") from None
     claim.refuse_other(export.place, export.token)
     mark = storage.join(export.place, PIECES, f"group-{group.number:05d}.json")
     if (done := _counted(mark)) is not None:
@@ -206,7 +220,7 @@ def _part(export: Export, number: int) -> pa.Table:
     place = commit.part_uri(export.run, commit.PAIRS, number)
     try:
         part = commit.read_part(export.run, number)
-        table = earlier.table(export.run, commit.PAIRS, schema_of(export.job), number)
+        table = earlier.table(export.run, commit.PAIRS, export.columns, number)
     except OSError as error:
         raise storage.explain(error, place, "read") from None
     if part is None or part.digest not in export.digests or part.figures.rows_out != table.num_rows:
@@ -220,7 +234,7 @@ def _counted(mark: str) -> Books | None:
     """What a group has counted, if it is done."""
     try:
         return Books.from_dict(json.loads(storage.read_bytes(mark)))
-    except (FileNotFoundError, LookupError, TypeError, ValueError):
+    except (FileNotFoundError, AttributeError, LookupError, TypeError, ValueError):
         return None
     except OSError as error:
         raise storage.explain(error, mark, "read") from None

@@ -15,7 +15,8 @@ _PAIRS: Final = "/pairs"
 
 class Origin(NamedTuple):
     """A run, as a data card tells it: the job and when it began, the files that it read as they were named, the model that wrote or
-    judged (None without one), the number of rows that it read, its decisions by language, and its dead letters by reason."""
+    judged (None without one), the number of rows that it read, its decisions by language, and what became no pair of its output by
+    reason: dead letters, and pairs that a selection excluded."""
 
     job: str
     created: str
@@ -24,6 +25,7 @@ class Origin(NamedTuple):
     rows: int
     decisions: dict[str, dict[str, int]]
     dead_letters: dict[str, int]
+    excluded: dict[str, int]
 
 
 def trace(run: str) -> list[Origin]:
@@ -46,15 +48,16 @@ def trace(run: str) -> list[Origin]:
 
 def _origin(uri: str, found: Mapping[str, Any], settings: Mapping[str, Any], given: Iterable[str]) -> Origin:
     summary = _json(uri, "summary.json") or {}
-    rows = summary.get("rows_in")
+    rows, decisions = summary.get("rows_in"), summary.get("languages", summary.get("decisions"))
     return Origin(
         found["job"],
         str(found.get("created", ""))[:40],
         tuple(_sources(uri) or given),
         _model(found["job"], settings),
         rows if isinstance(rows, int) else 0,
-        {str(language): _counts(counts) for language, counts in _mapping(summary.get("decisions")).items()},
+        {str(language): _decisions(counts) for language, counts in _mapping(decisions).items()},
         _counts(summary.get("dead_letter_reasons")),
+        _counts(summary.get("reasons")) if found["job"] == "select" else {},
     )
 
 
@@ -102,6 +105,11 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _decisions(value: Any) -> dict[str, int]:
+    """How many pairs of a language were decided how; a selection tells their sum beside it."""
+    return {name: count for name, count in _counts(value).items() if name != "rows"}
 
 
 def _counts(value: Any) -> dict[str, int]:
