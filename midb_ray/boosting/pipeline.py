@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from midb_ray.boosting import again, card_record, plan, summary
@@ -16,6 +18,7 @@ from midb_ray.boosting.gate import Gate
 from midb_ray.boosting.settings import BoostSettings, fingerprint
 from midb_ray.boosting.work import BoostWork
 from midb_ray.corpora import job
+from midb_ray.corpora.plan import Plan
 from midb_ray.engines import registry as engines
 from midb_ray.engines.actor import EngineBuilder
 from midb_ray.engines.pool_settings import PoolSettings
@@ -89,7 +92,7 @@ class BoostJob:
     def build(self) -> EngineBuilder:
         return functools.partial(engines.build, self.settings.engine)
 
-    def shared(self) -> BoostWork:
+    def shared(self, run: folder.RunFolder, plan: Plan, done: npt.NDArray[np.bool_]) -> BoostWork:
         return self.work.sharing()
 
     def files(self, output: str) -> list[inputs.InputFile]:
@@ -104,7 +107,7 @@ class BoostJob:
     def decisions(self, figures: Figures) -> Sequence[str]:
         return summary.decisions(self.settings, figures)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, run: folder.RunFolder) -> dict[str, Any]:
         settings = self.settings
         return {"again": {"run": settings.input[0], "only": list(settings.only)}} if settings.only else {}
 

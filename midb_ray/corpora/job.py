@@ -62,8 +62,9 @@ class Job(summary.Told, Protocol):
     @property
     def build(self) -> EngineBuilder: ...
 
-    def shared(self) -> CorpusWork:
-        """The work with what is large in Ray's store; called once Ray is up."""
+    def shared(self, run: folder.RunFolder, plan: Plan, done: npt.NDArray[np.bool_]) -> CorpusWork:
+        """The work with what is large in Ray's store, and with what has to be known of the whole corpus before its shards that are
+        not `done` go through the pool; called once Ray is up and the plan is written. Raises `UserError`."""
         ...
 
     def files(self, output: str) -> list[inputs.InputFile]:
@@ -152,7 +153,7 @@ def _stream(
     if progress.was_stopped(run.uri):
         attempts.forgive(run.uri)
     with progress.Progress(run.uri, job.name, rows, figures, seconds, job.watched) as watch:
-        work = job.shared()
+        work = job.shared(run, plan, done)
         shards_done = pool.stream(run, len(done), done, work.prepare, job.build, work, job.pool, job.rows_at_once)
         with account, contextlib.closing(shards_done):
             for _, shard_figures in shards_done:

@@ -48,7 +48,7 @@ class Told(Protocol):
         """The decisions that are counted aloud at the end."""
         ...
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, run: folder.RunFolder) -> dict[str, Any]:
         """What summary.json says of the job beside figures."""
         ...
 
@@ -80,7 +80,7 @@ def finish(run: folder.RunFolder, job: Told, total: int, rows: int, figures: Fig
             "within_error_budget": within,
             "shards": total,
             "rows": rows,
-            **job.facts(),
+            **job.facts(run),
             **figures.to_dict(),
             "spent": spent,
             "generated_tokens": figures.generated_tokens,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from midb_ray.pairs import PAIR_SCHEMA, TEXT
+from midb_ray.pairs import PAIR_SCHEMA, TEXT, Text
 from midb_ray.quality.findings import HINT, KINDS, Finding, writable
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.measures import Measures
@@ -35,6 +35,7 @@ _SCORES: Final = pa.schema(
         pa.field("localisation", pa.float32(), nullable=False),
         pa.field("overall", pa.float32(), nullable=False),
         pa.field("has_source", pa.bool_(), nullable=False),
+        pa.field("sisters", pa.int32()),
         pa.field("findings", pa.list_(pa.field("item", FINDING)), nullable=False),
     ]
 )
@@ -58,7 +59,8 @@ _MEASURED: Final = pa.schema(
 )
 
 SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES, *_JUDGED, *_MEASURED])
-"""An output row: a pair as it was read, its scores (0 to 100), whether it was compared with its source, and its findings; then the
+"""An output row: a pair as it was read, its scores (0 to 100), whether it was compared with its source, in how many other
+languages it has sisters (null where they were not looked for), and its findings; then the
 judge's scores with flaws and reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these
 are null where no judge or no model was asked."""
 
@@ -76,7 +78,10 @@ UNMEASURED: Final = "unmeasured"
 
 
 def columns(
-    scores: Sequence[Scores], has_source: Sequence[bool], findings: Sequence[Sequence[Finding]]
+    scores: Sequence[Scores],
+    sources: Sequence[Text | None],
+    sisters: Sequence[int | None],
+    findings: Sequence[Sequence[Finding]],
 ) -> dict[str, pa.Array]:
     """The columns behind the pair."""
     values = [
@@ -84,7 +89,8 @@ def columns(
         [one.translation for one in scores],
         [one.localisation for one in scores],
         [one.overall for one in scores],
-        list(has_source),
+        [source is not None for source in sources],
+        list(sisters),
         [[_written(one) for one in found] for found in findings],
     ]
     return {field.name: pa.array(column, type=field.type) for field, column in zip(_SCORES, values, strict=True)}

@@ -6,12 +6,17 @@ import functools
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from midb_ray.corpora import job, plan
+from midb_ray.corpora.plan import Plan
 from midb_ray.engines import registry as engines
 from midb_ray.engines.actor import EngineBuilder
 from midb_ray.engines.base import Engine
@@ -19,11 +24,12 @@ from midb_ray.engines.idle import IdleEngine
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.locales import load_locales
+from midb_ray.quality import sister_join, sister_tasks
 from midb_ray.quality.asking import AskingEngine
 from midb_ray.quality.output import FLAWED, SOUND, UNJUDGED, UNMEASURED
 from midb_ray.quality.settings import ScoreSettings, fingerprint
 from midb_ray.quality.work import ScoreWork
-from midb_ray.runs import cluster, folder, inputs
+from midb_ray.runs import cluster, commit, folder, inputs, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.stream import Spread
 
@@ -90,8 +96,13 @@ class ScoreJob:
             return functools.partial(build_measuring, self.settings.engine)
         return functools.partial(build_judge, self.settings.engine, self.settings.judge.tries)
 
-    def shared(self) -> ScoreWork:
-        return self.work.sharing()
+    def shared(self, run: folder.RunFolder, plan: Plan, done: npt.NDArray[np.bool_]) -> ScoreWork:
+        work = self.work.sharing()
+        if not self.settings.sisters.on:
+            return work
+        patience = self.settings.pool.storage_patience
+        sister_join.join(run, plan, done, work.corpus, self.settings.source, patience, cluster.map_remotely)
+        return replace(work, sisters=sister_tasks.parts_of(run.uri))
 
     def files(self, output: str) -> list[inputs.InputFile]:
         return inputs.find(self.settings.input, leave_out=output)
@@ -103,6 +114,7 @@ class ScoreJob:
         settings = self.settings
         told = {
             f"judge: asked up to {settings.judge.tries} times about each pair": settings.judge.on,
+            "sisters: pairs with the same source_id are brought together first": settings.sisters.on,
             "difficulty: each response measured with and without its instruction": settings.difficulty.on,
             "explained: each pair that has a source measured with and without it": settings.explained.on,
         }
@@ -111,13 +123,29 @@ class ScoreJob:
     def decisions(self, figures: Figures) -> Sequence[str]:
         return (SOUND, FLAWED)
 
-    def facts(self) -> dict[str, Any]:
-        return {}
+    def facts(self, run: folder.RunFolder) -> dict[str, Any]:
+        found = sister_join.counted(run.uri) if self.settings.sisters.on else None
+        return {} if found is None else {"sisters": found._asdict()}
 
     def tell(self, run: folder.RunFolder, figures: Figures, complete: bool) -> None:
+        if complete:
+            sister_join.tidy(run.uri)
+        if not self.settings.sisters.on and has_source_ids(run.uri):
+            logger.info("Rows have a source_id: --sisters.on compares the translations of one source with each other.")
         for reason, sentence in _MISSING.items():
             if pairs := sum(counts[reason] for counts in figures.reasons.values()):
                 logger.warning(sentence, f"{pairs:,}", f"{figures.rows_out:,}")
+
+
+def has_source_ids(run: str) -> bool:
+    """Whether there is a `source_id` and no source in the rows of the first part of a run. Raises OSError."""
+    try:
+        with storage.open_input(commit.part_uri(run, commit.PAIRS, 0)) as stream:
+            table = pq.read_table(stream, columns=["source_id", "has_source"])
+    except FileNotFoundError:
+        return False
+    alone = table.filter(pc.invert(table.column("has_source"))).column("source_id")
+    return bool(len(alone) > alone.null_count)
 
 
 def build_judge(settings: EngineSettings, tries: int) -> Engine:

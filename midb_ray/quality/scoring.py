@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from midb_ray.locales import Locale, Locales
@@ -11,14 +12,17 @@ from midb_ray.quality import consistency, content, culture, translation
 from midb_ray.quality.findings import Finding, few
 from midb_ray.quality.scores import Scores, scores
 from midb_ray.quality.settings import SourceSettings
+from midb_ray.quality.sisters import Told
 from midb_ray.signals.language import Identifier
 
 
 class Scored(NamedTuple):
-    """What was found in a pair, and its scores. `has_source` says that it was compared with its source."""
+    """What was found in a pair, and its scores: the source that it was compared with, if there was one, and in how many other
+    languages there were translations of it, None where nobody looked for them."""
 
     scores: Scores
-    has_source: bool
+    source: Text | None
+    sisters: int | None
     findings: list[Finding]
 
 
@@ -30,23 +34,27 @@ class Scorer:
         self._origin = locales.resolve(source.language)
         self._identifier = Identifier(locales, translation.FEW_LETTERS, translation.SURE)
 
-    def score(self, pair: Pair) -> Scored:
-        """The scores of a pair."""
+    def score(self, pair: Pair, told: Told | None = None) -> Scored:
+        """The scores of a pair, with what its sisters told, where they were looked for. A source in columns of its own comes
+        first: then they have nothing to tell."""
         text = Text(pair.instruction, pair.input, pair.response)
         locale = self._locales.resolve(pair.language)
         has_none = (
             pair.turn is not None or locale.language == self._origin.language
         )  # a row has one source, not one for each turn
         source = None if has_none else source_of(pair.extra, self._source)
-        found = few(self.findings(text, locale, source))
-        return Scored(scores(found), source is not None, found)
+        if source is not None or told is None:
+            found = few(self.findings(text, locale, source))
+            return Scored(scores(found), source, None if told is None else 0, found)
+        found = few(self.findings(text, locale, told.source, told.findings))
+        return Scored(scores(found), told.source, told.sisters, found)
 
-    def findings(self, text: Text, locale: Locale, source: Text | None) -> list[Finding]:
-        """What is found in a pair of `locale` that stands for `source`, however often."""
+    def findings(self, text: Text, locale: Locale, source: Text | None, lost: Sequence[Finding] = ()) -> list[Finding]:
+        """What is found in a pair of `locale` that stands for `source` and has `lost` something of its sisters, however often."""
         found = [*content.findings(text, locale), *translation.findings(text, locale, self._identifier)]
         if any(one.kind == "wrong_language" for one in found):
             return found  # such a pair has lost all of its source, and has the forms of its own language
-        found += culture.findings(text, locale)
+        found += [*culture.findings(text, locale), *lost]
         return found if source is None else found + consistency.inconsistencies(source, text, self._origin, locale)
 
 

@@ -27,6 +27,13 @@ class SourceSettings(Settings):
     """Column with the source's response."""
 
 
+class SisterSettings(Settings):
+    """Pairs with the same `source_id`, translations of one source: what most of them have should be in each."""
+
+    on: bool = False
+    """Bring them together from the whole corpus, for pairs without a source in columns; reads the corpus once more."""
+
+
 class DifficultySettings(Settings):
     """How hard each response is to foresee for the model of `engine`: perplexity and instruction-following difficulty."""
 
@@ -70,6 +77,7 @@ class ScoreSettings(PoolJobSettings):
 
     engine: EngineSettings = EngineSettings(kind="echo")
     source: SourceSettings = SourceSettings()
+    sisters: SisterSettings = SisterSettings()
     difficulty: DifficultySettings = DifficultySettings()
     explained: ExplainedSettings = ExplainedSettings()
     judge: JudgeSettings = pydantic.Field(JudgeSettings(), validate_default=True)
@@ -113,6 +121,8 @@ class ScoreSettings(PoolJobSettings):
 def fingerprint(settings: ScoreSettings, engine: dict[str, Any], locales: dict[str, Any]) -> dict[str, Any]:
     """What an output of scoring depends on, beside the input files: flat keys, plain values."""
     parts: dict[str, Settings] = {"source": settings.source}
+    if settings.sisters.on:
+        parts["sisters"] = settings.sisters
     if settings.difficulty.on:
         parts["difficulty"] = settings.difficulty
     if settings.explained.on:

@@ -14,11 +14,11 @@ from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import Flight, pack
 from midb_ray.engines.requests import Requester
 from midb_ray.pairs import TEXT, Pair, Text, heard
-from midb_ray.quality import judge, measures, output
+from midb_ray.quality import judge, measures, output, sister_tasks
 from midb_ray.quality.asking import verdict
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.measures import Asked, Asker, Measures
-from midb_ray.quality.scoring import Scorer, source_of
+from midb_ray.quality.scoring import Scorer
 from midb_ray.quality.settings import ScoreSettings
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
@@ -31,12 +31,13 @@ class ScoreWork:
     """Picklable and hashable: each process builds readers and detectors from it once and keeps them.
 
     `locales` are the languages' entries as JSON, so that nodes need not have the user's YAML file. `loaded` is a reference to a
-    `requests.Loaded` in Ray's store.
+    `requests.Loaded` in Ray's store, `sisters` the folder with what pairs are told by theirs.
     """
 
     settings: ScoreSettings
     locales: str
     loaded: Any = None
+    sisters: str | None = None
 
     @property
     def corpus(self) -> Corpus:
@@ -51,12 +52,13 @@ class ScoreWork:
         """Read a shard and score its pairs: one row for `flight`. Raises OSError if the shard cannot be read."""
         pairs, dead = self.corpus.read(shard)
         scorer = _scorer(self)
-        scored = [scorer.score(pair) for pair in pairs]
-        columns = output.columns(*(zip(*scored, strict=True) if scored else ((), (), ())))
+        told = [None] * len(pairs) if self.sisters is None else sister_tasks.read(self.sisters, shard.shard, len(pairs))
+        scored = [scorer.score(pair, one) for pair, one in zip(pairs, told, strict=True)]
+        columns = output.columns(*(zip(*scored, strict=True) if scored else ((), (), (), ())))
         asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
         if not self.settings.measures:
             return pack(shard.shard, pairs, dead, asked, added=columns)
-        texts = self._texts(pairs, [one.has_source for one in scored])
+        texts = self._texts(pairs, [one.source for one in scored])
         columns[_UNASKED] = pa.array(texts.errors, TEXT)
         return pack(shard.shard, pairs, dead, asked, added=columns, continuations=texts.continuations)
 
@@ -66,12 +68,9 @@ class ScoreWork:
         said = [heard(pair.context) for pair in pairs]
         return requests.of_pairs(_requester(self), [_heading(self, pair.language) for pair in pairs], texts, said)
 
-    def _texts(self, pairs: list[Pair], has_source: list[bool]) -> Asked:
+    def _texts(self, pairs: list[Pair], sources: list[Text | None]) -> Asked:
         """What a model is to measure of each pair."""
-        settings, locales = self.settings, locales_of(self.locales)
-        sources = [
-            source_of(pair.extra, settings.source) if has else None for pair, has in zip(pairs, has_source, strict=True)
-        ]
+        locales = locales_of(self.locales)
         return _asker(self).ask(pairs, [locales.resolve(pair.language) for pair in pairs], sources)
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:

@@ -8,6 +8,7 @@ summary.json      totals, written at the end             driver.json    who is a
 nonce             proof that storage is shared           spent.json     time that engines were up, for the caps
 halt              says that no shard begins any more     report.html    made at the end
 excluded/         rows that a selection left out         buckets/       rows on their way to others, while a run lasts
+sisters/          what translations of one source tell of each other, while a run lasts, and how many there were
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _OURS = (
     "report.html",
     "deepspeed.json",
 )
-_FOLDERS = ("pairs", "excluded", "dead_letters", "attempts", "buckets", "staging")
+_FOLDERS = ("pairs", "excluded", "dead_letters", "attempts", "buckets", "sisters", "staging")
 _TRAINING = ("revisions", "examples", "start", "checkpoints", "booster", "adapter", "tensorboard")
 
 _KEYS = {"job": str, "fingerprint": dict, "digests": list, "nonce": str}

@@ -28,7 +28,7 @@ def pair(response: str, extra: object = SOURCE, language: str = "fr") -> Pair:
 
 def test_a_faithful_pair_has_all_of_every_score() -> None:
     scored = SCORER.score(pair("La vieille tour mesure 48 mètres. Elle n'a pas été construite pour les navires."))
-    assert (scored.scores.overall, scored.has_source, scored.findings) == (100, True, [])
+    assert (scored.scores.overall, scored.source is None, scored.findings) == (100, False, [])
 
 
 def test_what_the_source_said_is_missed_and_lowers_the_translation() -> None:
@@ -40,7 +40,7 @@ def test_what_the_source_said_is_missed_and_lowers_the_translation() -> None:
 def test_without_a_source_nothing_can_be_missed() -> None:
     for extra in (None, {}, {"source_instruction": "How high?"}, {**SOURCE, "source_response": 48}):
         scored = SCORER.score(pair("La vieille tour mesure 84 mètres.", extra))
-        assert (scored.has_source, scored.findings) == (False, [])
+        assert (scored.source, scored.findings) == (None, [])
 
 
 def test_a_pair_in_the_wrong_language_is_told_once() -> None:
@@ -53,7 +53,7 @@ def test_a_pair_in_the_language_of_the_source_has_no_source() -> None:
     english = pair("The old tower is 84 metres high.", language="en")._replace(
         instruction="How high is the old tower by the harbour?"
     )
-    assert SCORER.score(english).has_source is False
+    assert SCORER.score(english).source is None
 
 
 def test_columns_of_another_name_and_odd_rows() -> None:
@@ -73,7 +73,7 @@ def test_half_a_character_in_a_source_can_be_written() -> None:
     source = '{"source_instruction": "How high?", "source_response": "See http://a.example/\\ud83d and more of it."}'
     scored = SCORER.score(pair("Voir ici et plus encore.", None)._replace(extra=source))
     assert "lost_url" in [one.kind for one in scored.findings]
-    output.columns([scored.scores], [True], [scored.findings])["findings"].validate(full=True)
+    output.columns(*zip(scored, strict=True))["findings"].validate(full=True)
 
 
 @pytest.mark.parametrize(
