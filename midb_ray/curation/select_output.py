@@ -48,7 +48,7 @@ def write(work: Work, columns: pa.Schema, verdicts: Verdicts) -> None:
     folder.prove_shared(work.run.uri, work.run.nonce)
     stretch = verdicts.stretch
     table = stretches.read(stretch, work.columns[stretch.run])
-    unit = np.repeat(np.arange(len(verdicts.verdict)), np.diff(np.r_[units.starts(table), table.num_rows]))
+    unit = np.repeat(np.arange(len(verdicts.verdict)), units.sizes(table, units.starts(table)))
     verdict = verdicts.verdict[unit]
     out = verdict != choice.KEPT
     details = _details(work, table, unit)
@@ -99,7 +99,7 @@ def _details(work: Work, table: pa.Table, unit: npt.NDArray[np.int64]) -> dict[t
 
 def _figures(table: pa.Table, decision: str) -> Figures:
     """The counts of one file: pairs by language, and of those that were left out the reasons."""
-    found = Figures(rows_in=table.num_rows)
+    found = Figures.of([table], DEAD_LETTER_SCHEMA.empty_table())
     languages = table.column("language").to_pylist()
     reasons = table.column("reason").to_pylist() if decision == EXCLUDED else [None] * table.num_rows
     for language, reason in zip(languages, reasons, strict=True):

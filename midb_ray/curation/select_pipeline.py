@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from midb_ray.curation import choice, duplicates, select_output, select_summary, stretches, units
+from midb_ray.curation import choice, clusters, duplicates, select_output, select_summary, stretches, units
 from midb_ray.curation.select_output import Verdicts
 from midb_ray.curation.select_settings import SelectSettings, fingerprint
 from midb_ray.curation.stretches import Source, Stretch
@@ -92,7 +92,7 @@ def _run(
         scratch = storage.join(run.uri, _BUCKETS, run.digest)
         work = Work(settings, {one.uri: one.schema for one in runs}, run, scratch, number)
         watch = functools.partial(_watched, seconds=settings.progress_seconds, mine=mine)
-        known = _known(work, plan, watch)
+        known = _known(work, plan, runs, watch)
         chosen = choice.choose(known, _groups(work, known, plan, watch), settings)
         verdicts = (verdict for verdict in _verdicts(work, known, chosen, plan) if not done[verdict.stretch.number])
         write = functools.partial(_explained, work, functools.partial(select_output.write, work, columns))
@@ -110,10 +110,14 @@ def _end(run: folder.RunFolder) -> int:
     return select_summary.finish(run, plan, bool(done.all()), figures)
 
 
-def _known(work: Work, plan: list[Stretch], watch: Callable[..., Iterator[Any]]) -> units.Units:
+def _known(work: Work, plan: list[Stretch], runs: list[Source], watch: Callable[..., Iterator[Any]]) -> units.Units:
     """What is known of all units, looked at now unless that has been done."""
     before = units.examined(work)
     waiting = [stretch for stretch in plan if stretch.number not in before]
+    if waiting and work.settings.diversity.on:
+        count = functools.partial(clusters.count, work, clusters.shares(stretches.languages(runs)))
+        samples = cluster.map_remotely(functools.partial(_explained, work, count), plan)
+        work = work._replace(common=clusters.common(watch("Sampling instructions", samples, len(plan))))
     examine = functools.partial(_explained, work, functools.partial(units.examine, work))
     _exhaust(watch("Looking at pairs", cluster.map_remotely(examine, waiting), len(waiting)))
     return units.load(work, len(plan))

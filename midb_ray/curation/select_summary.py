@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 from collections import Counter
 from typing import Any, Final
 
+from midb_ray.curation import stretches
 from midb_ray.curation.choice import REASONS
 from midb_ray.curation.select_output import EXCLUDED, KEPT
 from midb_ray.curation.select_settings import SelectSettings
@@ -72,7 +72,7 @@ def describe(settings: SelectSettings, runs: list[Source], goes_on: bool) -> int
         ", where an earlier run would go on" if goes_on else "",
     )
     for run in runs:
-        told = _languages(run)
+        told = stretches.languages([run])
         shown = ", ".join(f"{count:,} {language}" for language, count in sorted(told.items())) or "none"
         logger.info("  %s: %s pairs (%s)", run.name, f"{sum(told.values()):,}", shown)
     for line in _rules(settings):
@@ -82,7 +82,7 @@ def describe(settings: SelectSettings, runs: list[Source], goes_on: bool) -> int
 
 def tell_unknown(settings: SelectSettings, runs: list[Source]) -> None:
     """Warn of kinds of findings that no pair has: one of them may be misspelt."""
-    seen = {kind for run in runs for counts in _told(run, "reasons").values() for kind in counts}
+    seen = {kind for run in runs for counts in stretches.told(run, "reasons").values() for kind in counts}
     for kind in sorted(set(settings.without) - seen):
         near = difflib.get_close_matches(kind, sorted(seen), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"found were {', '.join(sorted(seen)) or 'none'}."
@@ -119,17 +119,3 @@ def _by_language(figures: Figures) -> dict[str, Any]:
 
 def _total(figures: Figures, reason: str) -> int:
     return sum(counts[reason] for counts in figures.reasons.values())
-
-
-def _languages(run: Source) -> Counter[str]:
-    """A run's pairs by language, as its summary counts them."""
-    return Counter({language: sum(counts.values()) for language, counts in _told(run, "decisions").items()})
-
-
-def _told(run: Source, key: str) -> dict[str, dict[str, int]]:
-    """What a run's summary counts by language under a key; nothing where it does not say."""
-    try:
-        found = json.loads(storage.read_bytes(storage.join(run.uri, FILE))).get(key)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

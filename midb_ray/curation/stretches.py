@@ -4,6 +4,8 @@ the selection; the same runs are always cut alike, and never within a conversati
 from __future__ import annotations
 
 import functools
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
@@ -78,6 +80,23 @@ def sources(given: tuple[str, ...], output: str) -> list[Source]:
             raise UserError(f"Input {name!r} is given twice, as {found[file.uri].name!r} too; give it once.")
         found[file.uri] = Source(file.name, file.uri, file.version, _schema(file.uri))
     return list(found.values())
+
+
+def told(run: Source, key: str) -> dict[str, dict[str, int]]:
+    """What a run's summary counts by language under a key; nothing where it does not say."""
+    try:
+        found = json.loads(storage.read_bytes(storage.join(run.uri, "summary.json"))).get(key)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def languages(runs: Iterable[Source]) -> Counter[str]:
+    """The pairs of runs by language, as their summaries count them."""
+    found: Counter[str] = Counter()
+    for run in runs:
+        found.update({language: sum(counts.values()) for language, counts in told(run, "decisions").items()})
+    return found
 
 
 def schema(runs: Iterable[Source]) -> pa.Schema:

@@ -49,13 +49,14 @@ _READERS: Final = 16
 
 class Work(NamedTuple):
     """What a task has to know: the settings, the columns of each run, the selection's run folder with its nonce, where
-    intermediate files lie, and into how many buckets keys go."""
+    intermediate files lie, into how many buckets keys go, and which n-grams are too common in a language to make a cluster."""
 
     settings: SelectSettings
     columns: dict[str, pa.Schema]
     run: folder.RunFolder
     place: str
     number: int
+    common: dict[str, minhash.Hashes] = {}  # noqa: RUF012
 
     @property
     def keys(self) -> Buckets:
@@ -96,6 +97,11 @@ def starts(table: pa.Table) -> npt.NDArray[np.int64]:
     whose = table.column(CONVERSATION).combine_chunks()
     goes_on = pc.fill_null(pc.equal(whose[1:], whose[:-1]), False).to_numpy(zero_copy_only=False)
     return np.flatnonzero(np.r_[True, ~goes_on])
+
+
+def sizes(table: pa.Table, first: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The number of rows of each unit, from where they begin."""
+    return np.diff(np.append(first, table.num_rows))
 
 
 def below(table: pa.Table, settings: SelectSettings, name: str) -> npt.NDArray[np.bool_]:
@@ -139,12 +145,12 @@ def examine(work: Work, stretch: Stretch) -> None:
         {
             "row": names,
             "language": languages,
-            "rows": np.diff(np.r_[first, table.num_rows]),
+            "rows": sizes(table, first),
             "score": score,
             "tie": np.array(list(map(_tie, names, digests)), np.uint64),
             "state": state,
             "same": same + (stretch.number << _BITS),
-            "cluster": np.array(list(map(_cluster, texts)) if settings.diversity.on else [0] * len(first), np.uint32),
+            "cluster": _clusters(work, languages, texts),
         },
     )
 
@@ -200,7 +206,7 @@ def sketches(table: pa.Table) -> npt.NDArray[np.uint8]:
 def _texts(table: pa.Table, first: npt.NDArray[np.int64]) -> tuple[list[list[str]], list[str], list[str]]:
     """The texts of each unit, its row, its language."""
     rows = list(zip(*(table.column(name).to_pylist() for name in _TEXTS), strict=True))
-    ends = np.r_[first[1:], table.num_rows]
+    ends = first + sizes(table, first)
     texts = [[text for row in rows[start:end] for text in row] for start, end in zip(first, ends, strict=True)]
     chosen = table.select(["row", "language"]).take(pa.array(first))
     own = chosen.column("row")
@@ -263,9 +269,14 @@ def _keys(
     )
 
 
-def _cluster(texts: list[str]) -> int:
-    """By the first instruction: what is asked for, not how it is answered."""
-    return minhash.cluster(minhash.grams(texts[0]))
+def _clusters(work: Work, languages: list[str], texts: list[list[str]]) -> npt.NDArray[np.uint32]:
+    """The cluster of each unit by its first instruction: what is asked for, not how it is answered."""
+    if not work.settings.diversity.on:
+        return np.zeros(len(texts), np.uint32)
+    none = np.empty(0, np.uint64)
+    grams = (minhash.grams(some[0]) for some in texts)
+    found = [minhash.cluster(one, work.common.get(name, none)) for name, one in zip(languages, grams, strict=True)]
+    return np.array(found, np.uint32)
 
 
 def _uri(work: Work, stretch: int) -> str:

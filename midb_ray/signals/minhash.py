@@ -113,11 +113,11 @@ def jaccard(one: Hashes, other: Hashes) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
-def cluster(hashes: Hashes, bits: int = 8) -> int:
-    """A coarse cluster of a text with these n-grams, below 2^bits: the first bits of its SimHash (Charikar 2002)."""
-    shifts = np.arange(bits, dtype=np.uint64)
-    set_bits = ((hashes[:, None] >> shifts) & np.uint64(1)).sum(axis=0)
-    return int((2 * set_bits > len(hashes)) @ (1 << np.arange(bits)))
+def cluster(hashes: Hashes, common: Hashes) -> int:
+    """A cluster of a text with these n-grams: the least of its values in one permutation, which two texts share with a probability
+    that is their Jaccard similarity. n-grams in `common` count only if there are no others."""
+    own = hashes[~np.isin(hashes, common)]
+    return int(((own if len(own) else hashes) * _FACTORS[0] + _OFFSETS[0] >> np.uint64(32)).min())
 
 
 def _mixed(hashes: Any) -> Any:

@@ -41,4 +41,16 @@ def test_any_text_has_a_signature_and_is_like_itself(text: str) -> None:
     found = minhash.signatures([text, text])
     assert (found[0] == found[1]).all()
     assert minhash.similarity(*minhash.sketch(found)) == 1
-    assert 0 <= minhash.cluster(minhash.grams(text)) < 256
+    assert 0 <= minhash.cluster(minhash.grams(text), np.empty(0, np.uint64)) < 2**32
+
+
+def test_like_texts_lie_in_one_cluster_and_common_phrases_make_none() -> None:
+    places = ("Donau", "Rhein", "Elbe", "Weser", "Mosel", "Oder")
+    near = [minhash.grams(f"Nenne {number} Städte an der Donau und beschreibe jede davon.") for number in range(3, 40)]
+    far = [minhash.grams(f"Nenne bitte {place * 9}") for place in places]
+    nothing = np.empty(0, np.uint64)
+    found = [minhash.cluster(one, nothing) for one in near]
+    assert max(found.count(one) for one in found) > len(near) / 2
+    phrase = np.sort(minhash.grams("Nenne bitte "))
+    assert len({minhash.cluster(one, phrase) for one in far}) == len(places)
+    assert minhash.cluster(phrase, phrase) == minhash.cluster(phrase, nothing)
