@@ -15,7 +15,7 @@ from midb_ray.engines.base import Continuation, Likelihood
 from midb_ray.engines.encoding import PromptEncoder
 from midb_ray.engines.requests import Loaded
 from midb_ray.locales import Locale
-from midb_ray.pairs import Pair, Text
+from midb_ray.pairs import Pair, Text, heard
 from midb_ray.quality.findings import Finding, cut
 
 _BREAK: Final = "\n\n"
@@ -156,7 +156,9 @@ def _encoded(encoder: PromptEncoder, sides: Sequence[_Side | None]) -> Iterator[
 
 
 def _question(pair: Pair) -> str:
-    return _BREAK.join(filter(None, (pair.instruction, pair.input)))
+    """All that a response answers: in a conversation what was said before it, by whomever, too."""
+    said = (turn.content for turn in heard(pair.context))
+    return _BREAK.join(filter(None, (*said, pair.instruction, pair.input)))
 
 
 def _translated(pair: Pair, locale: Locale, source: Text | None) -> _Side | None:

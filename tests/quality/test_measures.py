@@ -17,7 +17,7 @@ from midb_ray.engines.encoding import PromptEncoder
 from midb_ray.engines.flight import pack, unpack
 from midb_ray.engines.requests import Loaded
 from midb_ray.locales import load_locales
-from midb_ray.pairs import Pair, Text
+from midb_ray.pairs import Pair, Text, Turn, told
 from midb_ray.quality import measures, output
 from midb_ray.quality.asking import AskingEngine
 from midb_ray.quality.measures import Asker, Measures
@@ -57,6 +57,14 @@ def test_difficulty_is_of_the_response_with_and_without_instruction_and_input(en
     assert without is not None
     assert with_it.ids == without.ids
     assert found.errors == [None]
+
+
+def test_what_was_said_before_belongs_to_the_question(encoder: PromptEncoder) -> None:
+    turns = [Turn("system", "Sei kurz."), Turn("user", "Hallo!"), Turn("assistant", "Guten Tag.")]
+    found = asked(encoder, PAIR._replace(input="", context=told(turns)), difficulty=True)
+    given, alone = shown(encoder, found.continuations)
+    assert given == ("<s>Sei kurz.\n\nHallo!\n\nGuten Tag.\n\nNenne drei Städte.\n\n", PAIR.response)
+    assert alone == ("<s>\n\n", PAIR.response)
 
 
 def test_explained_is_of_the_whole_pair_with_and_without_its_source(encoder: PromptEncoder) -> None:
@@ -188,6 +196,6 @@ def test_the_model_and_the_measures_are_in_the_fingerprint_where_they_are_on() -
     judged = fingerprint(settings(engine=ENGINE, judge={"on": True}), engine, {})
     assert judged["engine.temperature"] == 0.0
     assert not [key for key in judged if key.startswith(("difficulty", "explained"))]
-    told = fingerprint(settings(engine=ENGINE, explained={"on": True, "least": 0.2}, judge={"on": True}), engine, {})
-    assert told == {**judged, "explained.on": True, "explained.least": 0.2}
-    assert json.loads(json.dumps(told)) == told
+    both = fingerprint(settings(engine=ENGINE, explained={"on": True, "least": 0.2}, judge={"on": True}), engine, {})
+    assert both == {**judged, "explained.on": True, "explained.least": 0.2}
+    assert json.loads(json.dumps(both)) == both

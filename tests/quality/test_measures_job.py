@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -13,14 +15,22 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from midb_ray import cli
+from midb_ray.engines import bundles
+from midb_ray.engines import registry as engines
+from midb_ray.engines.actor import EngineActor
 from midb_ray.errors import ExitCode
+from midb_ray.locales import load_locales
+from midb_ray.quality.settings import ScoreSettings
+from midb_ray.quality.work import ScoreWork
+from midb_ray.runs import folder
+from tests.corpora.plans import plan
 from tests.engines.conftest import _tiny_llama, byte_level
 from tests.quality.test_job import rows, summary
 
 SOURCE = {"source_instruction": "How high is the tower?", "source_response": "The tower is 48 metres high."}
 RESPONSES = (
     "Der Turm ist 48 Meter hoch.",
-    "Der Turm am Hafen misst 48 Meter. <|im_end|>",
+    "Der Turm am Hafen misst 48 Meter.",
     "Der Turm ist 48 Meter hoch.",  # the same again
     "Ja.",
     "Der Turm ist hoch. " * 11,  # with its source it is too long, without it is not
@@ -31,10 +41,12 @@ CONTEXT = 256
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("measuring")
-    _tiny_llama(max_position_embeddings=CONTEXT).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>").save_pretrained(folder)
-    return folder
+    """Heads as wide as vLLM's kernels ask for."""
+    place = tmp_path_factory.mktemp("measuring")
+    made = _tiny_llama(hidden_size=128, initializer_range=0.2, max_position_embeddings=CONTEXT)
+    made.save_pretrained(place)
+    PreTrainedTokenizerFast(tokenizer_object=byte_level(), bos_token="<s>", eos_token="</s>").save_pretrained(place)
+    return place
 
 
 def write(path: Path) -> Path:
@@ -68,44 +80,59 @@ def by_hand(model: Path) -> Callable[[str, str], tuple[float, int]]:
     return measured
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_columns_are_those_of_a_plain_forward_pass_and_what_is_too_long_stays(
-    tmp_path: Path, model: Path, by_hand: Any
-) -> None:
-    corpus, run = write(tmp_path / "a.jsonl"), tmp_path / "run"
-    given = ["--input", corpus, "--output", run, "--shard-rows", "4", "--difficulty.on", "--explained.on"]
-    given += [
-        "--engine.kind",
-        "transformers",
-        "--engine.model",
-        model,
-        "--engine.device",
-        "cpu",
-        "--engine.dtype",
-        "float32",
-    ]
-    assert cli.score(list(map(str, given))) == 0
-    found = {int(row["id"]): row for row in rows(run)}
+def check(found: dict[int, dict[str, Any]], by_hand: Any) -> None:
+    """The measures of every pair that fits, and what stands in the place of the others."""
     assert sorted(found) == list(range(len(RESPONSES)))
-    for number in (0, 2, 3, 4):
+    for number in (0, 1, 2, 3, 4):
         total, tokens = by_hand("Wie hoch ist der Turm?", RESPONSES[number])
         alone, _ = by_hand("", RESPONSES[number])
         assert found[number]["perplexity"] == pytest.approx(math.exp(-total / tokens), rel=1e-4)
         assert found[number]["ifd"] == pytest.approx(math.exp((alone - total) / tokens), rel=1e-4)
     heading = "Translate this text into German.\n\n"
-    text = f"Wie hoch ist der Turm?\n\n{RESPONSES[0]}"
-    told, tokens = by_hand(f"{heading}{SOURCE['source_instruction']}\n\n{SOURCE['source_response']}", text)
-    assert found[0]["explained"] == pytest.approx((told - by_hand(heading, text)[0]) / tokens, abs=1e-4)
+    for number in (0, 1):
+        text = f"Wie hoch ist der Turm?\n\n{RESPONSES[number]}"
+        told, tokens = by_hand(f"{heading}{SOURCE['source_instruction']}\n\n{SOURCE['source_response']}", text)
+        assert found[number]["explained"] == pytest.approx((told - by_hand(heading, text)[0]) / tokens, abs=1e-4)
     assert [found[number]["explained"] is None for number in range(6)] == [False, False, True, True, True, True]
     assert [found[number]["likelihood_error"] is None for number in range(4)] == [True] * 4
     for number in (4, 5):
         assert found[number]["likelihood_error"].endswith(f"tokens to measure exceed the context of {CONTEXT}")
         assert found[number]["overall"] is not None
     assert (found[5]["perplexity"], found[5]["ifd"]) == (None, None)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_columns_are_those_of_a_plain_forward_pass_and_what_is_too_long_stays(
+    tmp_path: Path, model: Path, by_hand: Any
+) -> None:
+    corpus, run = write(tmp_path / "a.jsonl"), tmp_path / "run"
+    engine = {"kind": "transformers", "model": model, "device": "cpu", "dtype": "float32"}
+    given = ["--input", corpus, "--output", run, "--shard-rows", 4, "--difficulty.on", "--explained.on"]
+    given += [part for name, value in engine.items() for part in (f"--engine.{name}", value)]
+    assert cli.score(list(map(str, given))) == 0
+    check({int(row["id"]): row for row in rows(run)}, by_hand)
     books = summary(run)
     assert books["reasons"]["de"]["unmeasured"] == 2
     assert books["duplicates"] == 2  # the response that stands twice, with its instruction and alone
     assert books["engines"][0]["errors"] == 0
+
+
+@pytest.mark.vllm
+def test_vllm_finds_the_same(tmp_path: Path, model: Path, by_hand: Any) -> None:
+    on = {"difficulty": {"on": True}, "explained": {"on": True}}
+    engine = {"kind": "vllm", "model": str(model), "device": "cpu", "dtype": "float32", "vllm": {"cpu_cache": 1}}
+    settings = ScoreSettings.model_validate({"input": ["corpus"], "output": "run", "engine": engine, **on})
+    work = ScoreWork(settings, json.dumps(load_locales().fingerprint(), ensure_ascii=False))
+    (shard,) = plan(tmp_path, write(tmp_path / "a.jsonl").read_bytes())
+    run = folder.open_run(str(tmp_path / "run"), "score", {}, {})
+
+    async def taken() -> Any:
+        actor = EngineActor(run, functools.partial(engines.build, settings.engine), work, settings.pool)
+        return await actor(bundles.fold(work.prepare(shard)))
+
+    (report,) = bundles.unfold(asyncio.run(taken())).to_pylist()
+    assert report["error"] is None
+    check({int(row["id"]): row for row in rows(tmp_path / "run")}, by_hand)
 
 
 def test_an_engine_without_probabilities_is_refused_before_anything_starts(tmp_path: Path, capsys: Any) -> None:
