@@ -142,8 +142,10 @@ def _code(sides: Sides) -> Iterator[Finding]:
 
 def _missing(sides: Sides, kind: str, find: Callable[[str], set[str]]) -> Iterator[Finding]:
     had = find(sides.source)
-    for text in _some(had - find(sides.target)) if had else ():
-        yield sides.lost(kind, text)
+    has = find(sides.target) if had else had
+    for text in _some(had - has):
+        if not any(one.startswith(text) and not one[len(text)].isascii() for one in has):  # a particle hangs on it
+            yield sides.lost(kind, text)
 
 
 def _some(texts: Iterable[str]) -> list[str]:

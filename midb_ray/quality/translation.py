@@ -38,13 +38,20 @@ def findings(text: Text, locale: Locale, identifier: Identifier) -> list[Finding
     found = []
     for section in ("instruction", "response"):
         content = getattr(text, section)
-        if identifier.agrees(content, locale) is False and not _may_be_foreign(text, section, identifier, locale):
+        if _is_foreign(content, locale, identifier) and not _may_be_foreign(text, section, identifier, locale):
             found.append(Finding("wrong_language", section, 0, len(content), cut(content)))
         elif locale.language != "en":
             found += _english(section, content)
     if any(one.kind == "foreign_sentence" for one in found) and language.named(text.instruction, "en", locale):
         return [one for one in found if one.kind != "foreign_sentence"]
     return found
+
+
+def _is_foreign(content: str, locale: Locale, identifier: Identifier) -> bool:
+    """Whether a text is in another language, and not only its first sentence."""
+    if identifier.agrees(content, locale) is not False:
+        return False
+    return len(content) < 2 * language.SAMPLE or not identifier.agrees(content[len(content) // 2 :], locale)
 
 
 def _may_be_foreign(text: Text, section: str, identifier: Identifier, locale: Locale) -> bool:

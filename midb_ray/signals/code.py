@@ -28,6 +28,7 @@ _STATEMENT: Final = re.compile(
     r"|double|char|boolean|bool|string|String|var|let|const|try|except|finally|else|do|struct|interface|import|from|return|print|echo"
     r"|package|using|namespace|async|await|yield|with|case|default)\b[^\n]{0,400}?(?:[;{}]|\)[ \t]*:?|:|=[^\n]{1,200})[ \t]*$"
     r"|for[ ]\w+[ ]in[ ][^\n]{1,200};[ ]do[ \t]*$|(?:el)?if[ ][^\n]{1,200};[ ]then[ \t]*$|[ \t]+return[ ]\w+[ \t]*$"
+    r"|(?:class|module)[ ][A-Z]\w*[ \t]*$|[a-z-]{2,30}:[ ]?[^\n;:]{1,200};[ \t]*$"
     r"|#include\b|@\w+[ \t]*$|\$\w+[ \t]*=|[})\];]{1,4}[ \t]*$"
     r"|(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|FROM|WHERE|ORDER BY|GROUP BY|INNER JOIN|LEFT JOIN|JOIN|VALUES|SET)\b"
     r"|</?[a-zA-Z][\w-]{0,30}(?:[ \t][\w-]{1,40}=[^<>\n]{0,300})?/?>"
@@ -45,6 +46,11 @@ _NO_NAMES: Final = re.compile(  # strings, comments, the text between tags, enti
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
 _VALUE: Final = re.compile(r"\[[\"'](\w{2,60})[\"']\]|\b(?:class|id|name|type|for|rel)=[\"'](\w{2,60})[\"']")
 _KEY: Final = re.compile(r"\"([A-Za-z_][\w-]{0,40})\"[ \t]*:")
+_PAIR: Final = re.compile(r"[ \t]{0,40}(?:- )?[a-z_][a-zA-Z0-9_-]{0,40}:(?:[ ][^\n]{1,200})?")
+_MACHINE: Final = re.compile(
+    r"^[ \t]{0,40}(?:- )?[a-z_][a-zA-Z0-9_-]{0,40}:[ ](?:true|false|null|\[[^\n]{0,200}\])[ \t]*$", re.MULTILINE
+)
+_RECORD: Final = 3  # lines
 _NAME: Final = re.compile(r"[^\W\d]\w{1,60}")
 
 
@@ -95,12 +101,30 @@ def _lines(text: str) -> Iterator[Span]:
 def _bare(text: str, fenced: list[Span]) -> Iterator[Span]:
     """Lines of code outside of fences: statements, and what is indented below one."""
     below, begins = False, [span.start for span in fenced]
+    keyed = _keyed(text)
     for line in _lines(text):
         if _inside(line.start, fenced, begins):
             continue
-        below = is_statement(line.of(text)) or (below and line.of(text)[0] in " \t")
+        below = line in keyed or is_statement(line.of(text)) or (below and line.of(text)[0] in " \t")
         if below:
             yield line
+
+
+def _keyed(text: str) -> set[Span]:
+    """Lines of a record of keys and values, as YAML has them: at least three in a row, one of which nests or has a value that is
+    no word of a language."""
+    found: set[Span] = set()
+    if _MACHINE.search(text) is None:
+        return found
+    run: list[Span] = []
+    for line in (*_lines(text), Span(0, 0)):
+        if _PAIR.fullmatch(line.of(text)):
+            run.append(line)
+            continue
+        if len(run) >= _RECORD and any(_MACHINE.search(one.of(text)) for one in run):
+            found.update(run)
+        run = []
+    return found
 
 
 def _inside(place: int, spans: list[Span], begins: list[int]) -> bool:

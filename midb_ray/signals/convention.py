@@ -6,6 +6,7 @@ for itself only where the metric amount is not named beside it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -21,12 +22,13 @@ from midb_ray.locales import Locale
 from midb_ray.signals import number_words
 
 _UNSPACED: Final = frozenset({"ja", "th"})
+_IN_IS_A_WORD: Final = frozenset({"en", "it", "de"})
 _SPACELESS_AFTER: Final = frozenset({"ja", "ko", "th"})  # a particle follows the unit without a space
 _NUMBER: Final = r"(?<![\w.,/:$€£])(\d{1,9}(?:[.,٫٬]\d{1,3}){0,3}(?:/\d{1,2})?)"
 _RANGE: Final = r"(?:(?: ?[-–—~～〜] ?| (?:a|à|bis|to|до|až|إلى|đến|hingga|sampai) )(\d{1,9}(?:[.,٫٬]\d{1,3})?))?"
 _GAP: Final = r"[ \u00a0\u202f-]{0,2}"
 _FEET_AND_INCHES: Final = re.compile(r"(?<![\w.,'’′])(\d)['’′] ?(\d{1,2})(?:\"|”|″|'')")
-_BESIDE: Final = 32  # characters on either side in which the metric amount is looked for
+_BESIDE: Final = 48  # characters on either side in which the metric amount is looked for
 _SCREEN: Final = re.compile(  # what is sold by the inch everywhere
     r"screen|display|monitor|\btvs?\b|televi|lcd|oled|laptop|tablet|bildschirm|fernseh|felge|écran|pantalla|\btela\b|schermo"
     r"|obrazov|ekran|displej|layar|skrin|paparan|màn hình|экран|монитор|شاشة|οθόν|画面|ディスプレイ|モニタ|テレビ|液晶|화면|모니터"
@@ -43,6 +45,8 @@ _OTHER: Final = re.compile(  # what makes another unit of it, which is not conve
 )
 _MINUS: Final = re.compile(r"(?<!\w)[-\u2212]$")  # in front of a temperature
 _TENFOLD: Final = 1_000
+_ROUNDING: Final = 0.06  # of the decimal logarithm: "about 15 cm" beside six inches
+_DEGREES: Final = 3.0  # degrees Celsius by which a temperature may be rounded
 
 
 class Unit(NamedTuple):
@@ -86,7 +90,7 @@ def imperial(text: str, locale: Locale) -> Iterator[Quantity]:
         if (
             unit is None
             or not _counts(name, unit or "", text, start, end)
-            or _metric_beside(text, start, end, name, locale)
+            or _metric_beside(text, start, end, _numbers(match, locale), name, locale)
         ):
             continue
         below = name == "fahrenheit" and _MINUS.search(text, max(start - 2, 0), start) is not None
@@ -95,7 +99,7 @@ def imperial(text: str, locale: Locale) -> Iterator[Quantity]:
     if "'" in text or "’" in text or "′" in text:
         for match in _FEET_AND_INCHES.finditer(text):
             feet = int(match[1]) + int(match[2]) / 12
-            if int(match[2]) < 12 and not _metric_beside(text, *match.span(), "foot", locale):
+            if int(match[2]) < 12 and not _metric_beside(text, *match.span(), [feet], "foot", locale):
                 yield Quantity(*match.span(), "foot", _written(_amount([feet], "foot"), locale))
 
 
@@ -111,14 +115,33 @@ def _counts(name: str, unit: str, text: str, start: int, end: int) -> bool:
     return not unit.startswith("weak_") or _WEIGHED.search(around) is not None
 
 
-def _metric_beside(text: str, start: int, end: int, name: str, locale: Locale) -> bool:
-    beside = _metric(name, locale.language)
-    return bool(beside.search(text, end, end + _BESIDE) or beside.search(text, max(start - _BESIDE, 0), start))
+def _metric_beside(text: str, start: int, end: int, amounts: list[float], name: str, locale: Locale) -> bool:
+    """Whether one of the amounts of a quantity stands beside it in a metric unit, whichever that is."""
+    beside, unit = _metric(name, locale.language), UNITS[name]
+    for place in (*beside.finditer(text, end, end + _BESIDE), *beside.finditer(text, max(start - _BESIDE, 0), start)):
+        there = value(place[1].rstrip(".,"), locale)
+        if any(_alike(one * unit.metric[0][1] + unit.offset, there, name) for one in amounts):
+            return True
+    return False
+
+
+def _alike(amount: float, there: float, name: str) -> bool:
+    """Whether a metric amount may be the one that stands there: metres and millimetres differ by powers of ten."""
+    if name == "fahrenheit":
+        return abs(abs(amount) - there) <= _DEGREES
+    if amount <= 0 or there <= 0:
+        return amount == there
+    apart = math.log10(there / amount)
+    return abs(apart - round(apart)) <= _ROUNDING
 
 
 def _converted(match: re.Match[str], name: str, locale: Locale, sign: int) -> str:
-    groups = [one for one in match.groups()[:3] if one]
-    return _written(_amount([sign * value(one, locale) for one in groups], name), locale)
+    return _written(_amount([sign * one for one in _numbers(match, locale)], name), locale)
+
+
+def _numbers(match: re.Match[str], locale: Locale) -> list[float]:
+    """The one or two numbers of a quantity."""
+    return [value(one, locale) for one in match.groups()[:3] if one]
 
 
 def value(text: str, locale: Locale) -> float:
@@ -178,7 +201,8 @@ def _words(language: str) -> dict[str, str]:
     own = data.get(language, {})
     found = {}
     for unit in sorted(UNITS, key=len, reverse=True):
-        found[unit] = "|".join(one for one in (own.get(unit), data["any"].get(unit)) if one)
+        short = r"in\.?(?![^\W\d_])" if unit == "inch" and language not in _IN_IS_A_WORD else None
+        found[unit] = "|".join(one for one in (own.get(unit), data["any"].get(unit), short) if one)
     return found
 
 
@@ -224,7 +248,10 @@ def _metric(name: str, language: str) -> re.Pattern[str]:
     units += {"speed": ["km"], "area": ["m²", "m2", "ha", "km²"], "temperature": ["[°º˚] ?C", "℃", "C"]}.get(kind, [])
     names = {re.escape(one) for unit in metric for one in _cldr_names(f"{kind}-{unit}", language)}
     ends = r"(?![a-zA-Z])"
-    return re.compile(rf"\d[\d.,]*[ \u00a0\u202f]?(?:(?:{'|'.join(units)}){ends}|{'|'.join(names)})", re.IGNORECASE)
+    return re.compile(
+        rf"(?<![\d.,])(\d{{1,9}}(?:[.,٫٬]\d{{1,3}}){{0,3}})[ \u00a0\u202f]?(?:(?:{'|'.join(units)}){ends}|{'|'.join(names)})",
+        re.IGNORECASE,
+    )
 
 
 def _cldr_names(unit: str, language: str) -> set[str]:

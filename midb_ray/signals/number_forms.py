@@ -17,8 +17,11 @@ import yaml
 from midb_ray.signals import number_words
 
 _UNSPACED: Final = ("ja", "ko", "th")
+_NO_COMPOUNDS: Final = (*_UNSPACED, "vi")
+_SOURCE: Final = "en"
 _MOST_ROMAN: Final = 50  # centuries, kings, wars and chapters; a greater one is rarely written so
 _ROMAN: Final = ((40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
+_NO_WORD: Final = r"(?:er?|[eè]me|ᵉ)?(?![^\W_])"  # "Voici" begins with no five, and "XXe" is the twentieth
 _DECADE: Final = re.compile(r"\b(?:1[0-9]|20)?([1-9]0)s\b|['’]([1-9]0)s\b")
 _AROUND_THE_CLOCK: Final = re.compile(r"\b24/7\b")
 _FOOTNOTE: Final = re.compile(r"[^\W\d_]{4,}(\d{1,2})(?=[.,;:]?(?:\s|$))")
@@ -47,13 +50,13 @@ def plain(text: str) -> str:
     )
 
 
-def excused(before: str, after: str) -> frozenset[str]:
+def excused(before: str, after: str, is_alike: bool) -> frozenset[str]:
     """Digits of `before`, the source, that a translation need not have: footnote marks behind a word, the grades of "K-12", and of
-    a quantity given in two units the one that `after` left out."""
+    a quantity given in two units the one that `after` left out, if all its numbers stand in `before` (`is_alike`)."""
     found = {match[1] for match in _FOOTNOTE.finditer(before)} | {match[1] for match in _GRADE.finditer(before)}
     if _AROUND_THE_CLOCK.search(before):
         found |= {"24", "7"}
-    for match in _BOTH.finditer(before):
+    for match in _BOTH.finditer(before) if is_alike else ():
         one, other = match[1].rstrip(".,"), match[2].rstrip(".,")
         if one in after:
             found.add(other)
@@ -68,7 +71,7 @@ def stands(value: str, before: str, after: str, language: str) -> bool:
     if not value.isdigit() or len(value) > 4:
         return False
     number = int(value)
-    if 0 < number <= _MOST_ROMAN and re.search(rf"(?<![A-Za-z]){_roman(number)}(?![A-Z])", after):
+    if 0 < number <= _MOST_ROMAN and re.search(rf"(?<![A-Za-z]){_roman(number)}{_NO_WORD}", after):
         return True
     forms = _known().get(language)
     if forms is None:
@@ -80,6 +83,8 @@ def stands(value: str, before: str, after: str, language: str) -> bool:
         return re.search(rf"(?<!\d){number % 100}(?!\d)", after) is not None or _ten(number % 100, forms, folded)
     if language == "ar" and (number == 1 or (number == 2 and _DUAL.search(after))):
         return True  # a singular says "one" by itself, and a dual "two"
+    if number in number_words.counted(before, _SOURCE) or number in number_words.ordinals(before, _SOURCE):
+        return False  # the word in `after` may be that one
     return _said(number, forms, folded, language)
 
 
@@ -109,7 +114,7 @@ def _unit(units: int, forms: Forms, folded: str, language: str) -> bool:
 
 def _begins(number: int, folded: str, language: str) -> bool:
     """Whether a longer word begins with the word for a number: "dreimal", "pětileté"."""
-    if language in _UNSPACED:
+    if language in _NO_COMPOUNDS:
         return False
     return any(re.search(rf"(?<!\w){re.escape(word)}", folded) for word in _words(number, language) if len(word) > 2)
 

@@ -18,6 +18,7 @@ _UNSPACED: Final = ("ja", "th")  # words are no words by their spaces
 _AFFIXED: Final = {
     "ar": ("(?:[وفبكل]?(?:ال)?)", ""),
     "tr": ("", "[a-zçğıöşü]{0,6}"),
+    "vi": (r"(?<!\d )", r"(?! \d)"),  # "7 năm" are years, and so is "năm 2020"
     "ko": ("", "(?:가지|개|명|권|번|문장|단계)?(?:[은는이가을를의로만])?"),
 }
 _UNITS: Final = dict(

@@ -15,20 +15,17 @@ import unicodedata
 from typing import Final, NamedTuple
 
 from midb_ray.locales import Locale
-from midb_ray.signals import number_forms, number_scales, number_words, structure, units
+from midb_ray.signals import number_dates, number_forms, number_scales, number_words, structure, units
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,٫٬،]\d+|[ \u00a0\u202f\u2009'’]\d{3}(?!\d))*(?:[ ]?[万萬만億亿억])?")
 _DIGITS: Final = re.compile(r"\d+")
 _NOT_DIGITS: Final = bytes(code for code in range(256) if not 0x30 <= code <= 0x39)
 _MARK: Final = re.compile(r"\D")
-_DATE: Final = re.compile(r"(?<![\d.,/-])(\d{1,4})([./-])[ ]?(\d{1,2})\2[ ]?(\d{1,4})(?![\d/-]|[.,]\d)")
-_TIME: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d\d)(?![\d:])|(?<![\d:.,])(\d{1,2})[ ]?[ap]\.?m\b", re.IGNORECASE)
 _ORDINAL: Final = re.compile(r"\d(?:st|nd|rd|th)\b")
 _DECIMAL: Final = ".,٫"
 _MYRIADS: Final = {"万": 4, "萬": 4, "만": 4, "億": 8, "亿": 8, "억": 8}
 _KANJI: Final = dict(zip("123456789", "一二三四五六七八九", strict=True)) | {"10": "十"}
 _FEW: Final = 20  # of more missing numbers none is looked at closely
-_BUDDHIST: Final = 543  # years from the common to the Buddhist era, the calendar of Thailand
 
 
 class Number(NamedTuple):
@@ -40,7 +37,7 @@ class Number(NamedTuple):
 
 
 def numbers(text: str) -> list[Number]:
-    """The numbers in `text`, in order. List markers and links should have been taken out before."""
+    """The numbers in `text`, in order; list markers and links should have been taken out."""
     return [_number(match) for match in _NUMBER.findall(text)]
 
 
@@ -60,8 +57,8 @@ def lost(before: str, after: str, locale: Locale | None = None, origin: str | No
     missing = [number for number in wanted if not _stands(number, known)]
     if not 0 < len(missing) <= _FEW:
         return [number.text for number in missing]
-    forgiven = _dates_and_times(before, known) | number_forms.excused(before, after)
-    spelled = _spelled(before, after, locale) | _regrouped(before, after, known, locale, origin)
+    forgiven = number_dates.forgiven(before, known) | number_forms.excused(before, after, _has_all(wanted, after))
+    spelled = _spelled(before, after, locale, origin) | _regrouped(before, after, known, locale, origin)
     return [
         number.text
         for number in missing
@@ -76,8 +73,7 @@ def fewer(before: str, after: str) -> list[str]:
     several was changed."""
     before, after = _sides(before, after)
     wanted, found = numbers(before), numbers(after)
-    known = set().union(*(number.values for number in wanted))
-    if all(not known.isdisjoint(number.values) for number in found):
+    if _has_all(wanted, after):
         return []
     return [
         number.text
@@ -85,6 +81,12 @@ def fewer(before: str, after: str) -> list[str]:
         if not any(number.values == one.values for one in wanted[:place])
         and 0 < _times(number, found) < _times(number, wanted)
     ]
+
+
+def _has_all(wanted: list[Number], after: str) -> bool:
+    """Whether every number of `after` is one of those that are wanted."""
+    known = set().union(*(number.values for number in wanted))
+    return all(not known.isdisjoint(number.values) for number in numbers(after))
 
 
 def _sides(before: str, after: str) -> tuple[str, str]:
@@ -118,7 +120,7 @@ def _known(text: str) -> set[str]:
 
 
 def _stands(number: Number, known: set[str]) -> bool:
-    return not known.isdisjoint(number.values) or (len(number.parts) > 1 and known.issuperset(number.parts))
+    return not known.isdisjoint(number.values) or (not number.values and known.issuperset(number.parts))
 
 
 def _times(number: Number, among: list[Number]) -> int:
@@ -126,12 +128,14 @@ def _times(number: Number, among: list[Number]) -> int:
     return sum(not number.values.isdisjoint(one.values) for one in among)
 
 
-def _spelled(before: str, after: str, locale: Locale | None) -> set[str]:
+def _spelled(before: str, after: str, locale: Locale | None, origin: str | None) -> set[str]:
     """The values that `after` has in words of the locale's language more often than `before`: "3" became "drei"."""
     if locale is None:
         return set()
     language = locale.language
-    more = number_words.counted(after, language) - number_words.counted(before, language)
+    more = number_words.counted(after, language)
+    for spoken in {language, origin or language}:
+        more -= number_words.counted(before, spoken)
     more |= number_words.compounds(after, language) - number_words.compounds(before, language)
     if _ORDINAL.search(before):
         more |= number_words.ordinals(after, language) - number_words.ordinals(before, language)
@@ -159,7 +163,11 @@ def _rewritten(value: str, before: str, after: str, known: set[str], locale: Loc
     """Whether a value that is not in `after` became a kanji numeral, a year of another era or a quantity of another unit."""
     if value in _KANJI and _KANJI[value] in after:
         return True
-    if len(value) == 4 and value.isdigit() and {str(int(value) + _BUDDHIST), str(int(value) - _BUDDHIST)} & known:
+    if (
+        len(value) == 4
+        and value.isdigit()
+        and {str(int(value) + number_dates.BUDDHIST), str(int(value) - number_dates.BUDDHIST)} & known
+    ):
         return True
     if locale is None:
         return False
@@ -219,27 +227,3 @@ def _shifted(value: str, places: int) -> str:
 def _ascii(text: str) -> str:
     """Digits of any script as 0 to 9."""
     return "".join(str(unicodedata.decimal(character, character)) for character in text)
-
-
-def _dates_and_times(text: str, known: set[str]) -> set[str]:
-    """Parts of the dates and times in `text` that may be missing, because what has to stay of them is `known`."""
-    forgiven: set[str] = set()
-    for match in _DATE.finditer(text):
-        parts = [_whole(_ascii(match[place])) for place in (1, 3, 4)]
-        missing = [part for part in parts if not _year(part, known)]
-        if len(missing) == 0 or (len(missing) == 1 and int(missing[0]) <= 12):
-            forgiven.update(parts)
-    for match in _TIME.finditer(text):
-        hour, minute = int(match[1] or match[3]), _whole(_ascii(match[2] or "00"))
-        if {str(hour), str((hour + 12) % 24)} & known and (minute == "0" or minute in known):
-            forgiven.update((str(hour), minute))
-    return forgiven
-
-
-def _year(part: str, known: set[str]) -> bool:
-    """Whether a part of a date is known, as it is or as another form of a year."""
-    value = int(part)
-    forms = {part, str(value % 100), str(1900 + value), str(2000 + value)} if value < 100 or value > 999 else {part}
-    if value > 999:
-        forms |= {str(value + _BUDDHIST), str(value - _BUDDHIST)}
-    return bool(forms & known)

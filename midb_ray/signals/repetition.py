@@ -6,6 +6,7 @@ probes stand in it again is looked at closely.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -16,6 +17,11 @@ WINDOW: Final = 4_096
 PIECE: Final = 12
 """Characters of the pieces that are looked for: shorter ones recur in ordinary text, longer ones miss loops of numbered lines."""
 
+STUTTERS: Final = 5
+"""How often the same words return in a stutter; "ha ha ha" and "very, very" are none."""
+
+_PERIOD: Final = 12  # words, or characters, that return
+_DENSE: Final = 12  # characters of a word on average, above which a text is of a script without spaces
 _PROBES: Final = 12
 _TURNS: Final = 4  # a piece that returns this often, with the same text in between, is a loop
 _SLACK: Final = 2  # characters in which one turn may differ from the next: "9." is followed by "10."
@@ -51,6 +57,30 @@ def repetition(text: str) -> Repetition:
         loop=max((_loop(text, piece) for piece in suspects), default=0),
         share=_share(text) if 2 * again >= len(counts) else 0.0,
     )
+
+
+def stutter(text: str) -> int:
+    """Characters of the longest stretch in which the same few words, or characters of a script without spaces, return at least
+    `STUTTERS` times without a break; 0 where there is none. Shorter loops than `repetition` sees. Bounded by `WINDOW`."""
+    if len(text) > WINDOW:
+        text = text[: WINDOW // 2] + text[-WINDOW // 2 :]
+    words = text.split()
+    dense = len(text) > _DENSE * len(words)
+    units = list(text) if dense else words
+    keys = zip(units, units[1:], units[2:], strict=False) if dense else pairwise(units)
+    last: dict[tuple[str, ...], int] = {}
+    period = length = best = found = 0
+    for place, key in enumerate(keys):
+        back = place - last.get(key, -WINDOW)
+        last[key] = place
+        length = length + 1 if back == period else 1
+        period = back
+        if length > best and period <= _PERIOD and length >= (STUTTERS - 1) * period - 1:
+            said = units[place - length + 1 : place + 2]
+            if _worded("".join(said[:period])):
+                best = length
+                found = len("".join(said)) if dense else len(" ".join(said))
+    return found
 
 
 def _worded(piece: str) -> bool:

@@ -10,7 +10,9 @@ import re
 from typing import Final
 
 _URL: Final = re.compile(
-    r"(?:https?://|ftps?://|www\.)[^\s<>\"'`{}|\\^，、。；：！？（）「」『』【】《》“”„«»]{1,2000}", re.IGNORECASE
+    r"(?:https?://|ftps?://|www\.)(?:[^\s<>\"'`{}|\\^()，、。；：！？（）「」『』【】《》“”„«»]"
+    r"|\([^\s<>\"'`()]{0,200}\)){1,2000}+",
+    re.IGNORECASE,
 )
 _EMAIL: Final = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_%+-][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ import babel
 from babel import units as cldr
 
 from midb_ray.locales import Locale
+from midb_ray.signals import script
 
 
 class Conversion(NamedTuple):
@@ -38,6 +40,9 @@ CONVERSIONS: Final = (
     Conversion("temperature-fahrenheit", "temperature-celsius", 5 / 9, -160 / 9),
 )
 
+_SOURCE: Final = "en"  # sources may name a unit in English, in whatever language the translation is
+_SPACED: Final = ("Cyrillic", "Greek", "Arabic")
+
 _MANY: Final = 1_000  # in a table of so many numbers one that fits is no sign of a conversion
 
 ROUNDING: Final = 0.03
@@ -55,16 +60,30 @@ def converted(value: str, before: str, after: str, locale: Locale, known: set[st
         new = old * conversion.factor + conversion.offset if metric else (old - conversion.offset) / conversion.factor
         margin = max(0.5, abs(new) * ROUNDING)
         if any(abs(float(other) - abs(new)) <= margin for other in known if len(other) <= 15):
-            names = _names(conversion.metric if metric else conversion.imperial, locale.tag)
-            if any(after.casefold().count(name) > before.casefold().count(name) for name in names):
+            unit = conversion.metric if metric else conversion.imperial
+            if _times(unit, after, locale.tag) > max(_times(unit, before, tag) for tag in (locale.tag, _SOURCE)):
                 return True
     return False
 
 
+def _times(unit: str, text: str, tag: str) -> int:
+    """How often a unit is named in a text, as a locale names it."""
+    return len(_named(unit, tag).findall(text.casefold()))
+
+
 @lru_cache(maxsize=1024)
-def _names(unit: str, tag: str) -> frozenset[str]:
-    """How CLDR writes a unit beside a number in a locale, short and long, in lower case."""
+def _named(unit: str, tag: str) -> re.Pattern[str]:
+    """A pattern that finds how CLDR writes a unit beside a number in a locale, short and long, in a casefolded text: whole words,
+    where words have spaces around them."""
     language = babel.Locale.parse(tag, sep="-")
     written = (cldr.format_unit(5, unit, length, locale=language) for length in ("short", "long", "narrow"))
     names = (text.replace("5", " ").strip().casefold() for text in written if unit not in text)
-    return frozenset(name for text in names for name in text.split("  ") if name)
+    found = {name for text in names for name in text.split("  ") if name}
+    return re.compile("|".join(sorted(map(_whole, found), key=len, reverse=True)) or "(?!)")
+
+
+def _whole(name: str) -> str:
+    scripts = script.letters(name).keys()
+    if "Latin" in scripts:  # "8km" has no blank, and in other scripts a particle may follow at once
+        return rf"(?<![a-zà-ɏḁ-ỹ]){re.escape(name)}(?![a-zà-ɏḁ-ỹ])"
+    return re.escape(name) if scripts.isdisjoint(_SPACED) else rf"(?<![^\W\d_]){re.escape(name)}(?![^\W\d_])"
