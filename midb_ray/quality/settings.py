@@ -115,6 +115,11 @@ class ScoreSettings(PoolJobSettings):
             )
         if not judge.on and engine.kind != "echo" and not (difficulty.on or explained.on):
             raise ValueError(f"expected judge.on, without which nobody asks the {engine.kind} engine")
+        caps = info.data.get("caps")
+        if not judge.on and caps is not None and caps.tokens is not None:
+            raise ValueError(
+                "expected judge.on, without which no tokens are generated and caps.tokens is never reached; leave that out"
+            )
         return judge
 
 

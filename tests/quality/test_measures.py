@@ -187,6 +187,14 @@ def test_a_threshold_for_what_is_not_measured_is_refused() -> None:
         settings(engine=ENGINE)
 
 
+def test_a_cap_that_measuring_alone_never_reaches_is_refused() -> None:
+    for more in ({}, {"engine": ENGINE, "difficulty": {"on": True}}):
+        with pytest.raises(ValueError, match=r"caps\.tokens"):
+            settings(caps={"tokens": 9}, **more)
+    judging = settings(caps={"tokens": 9}, engine=ENGINE, difficulty={"on": True}, judge={"on": True})
+    assert judging.caps.tokens == 9
+
+
 def test_the_model_and_the_measures_are_in_the_fingerprint_where_they_are_on() -> None:
     engine = {"kind": "transformers", "model": {"a": "1"}, "temperature": 0.0, "max_new_tokens": 9}
     plain = fingerprint(settings(), {}, {})
