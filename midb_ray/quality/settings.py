@@ -38,14 +38,15 @@ class DifficultySettings(Settings):
     """How hard each response is to foresee for the model of `engine`: perplexity and instruction-following difficulty."""
 
     on: bool = False
-    """Measure it: two texts for each pair."""
+    """Measure how hard each response is to foresee: perplexity, and by how much the instruction lowers it (two texts for each
+    pair)."""
 
 
 class ExplainedSettings(Settings):
     """How far each pair's source explains it to the model of `engine`."""
 
     on: bool = False
-    """Measure it, for pairs with a source: two texts for each."""
+    """Measure how much likelier its source makes each pair (two texts for each pair that has one)."""
     least: float | None = None
     """Nats for each token of the pair; one that its source explains less has the finding `unexplained`. None finds nothing: what is
     little depends on model and languages, so look at a part of the corpus first."""

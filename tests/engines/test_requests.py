@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from midb_ray import prompts
 from midb_ray.engines.base import Request
 from midb_ray.engines.encoding import PromptEncoder
-from midb_ray.engines.requests import Requester, of_pairs
+from midb_ray.engines.requests import Requester, load_encoder, loaded_for, of_pairs
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.pairs import Text, Turn
 
@@ -68,6 +68,13 @@ def test_a_prompt_is_too_long_when_its_pair_could_not_be_repeated(
         outcomes.append(fits)
     assert outcomes == sorted(outcomes, reverse=True)
     assert {True, False} == set(outcomes)
+
+
+def test_what_texts_are_measured_with_is_bound_by_model_and_settings_together(model_folder: Path) -> None:
+    for context, bound in ((None, 256), (100, 100), (1000, 256)):
+        found = loaded_for(EngineSettings(model=str(model_folder), context=context), None)
+        assert found.context == bound
+        assert found.encoder is load_encoder(str(model_folder), None).encoder
 
 
 def test_a_second_requester_in_a_process_costs_nothing(model_folder: Path) -> None:
