@@ -61,6 +61,7 @@ def main() -> int:
     if code == 0:
         show(boosted)
         _say(f"Done in {time.monotonic() - started:.0f} seconds. The run folder is {boosted.relative_to(ROOT)}")
+        print(f"What trainers read: midb-ray export --input {boosted.relative_to(ROOT)} --output FOLDER")
     return code
 
 
