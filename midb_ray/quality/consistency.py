@@ -199,9 +199,9 @@ def _untranslated(sides: Sides) -> Iterator[Finding]:
 def _sense(sides: Sides, place: Span, source: str, target: str, whole: bool) -> Iterator[Finding]:
     """Whether a sentence still denies and asks what it did."""
     language = sides.locale.language
-    denial = negation.denies(source, sides.origin.language) if negation.known(language) else None
-    if denial is not None and not negation.negates(target, language):
-        yield Finding("lost_negation", sides.section, *place, denial)
+    denials = negation.denials(source, sides.origin.language) if negation.known(language) else []
+    if denials and (said := negation.times(target, language)) < len(denials):
+        yield Finding("lost_negation", sides.section, *place, denials[said])
     if whole and source.rstrip('"”’*) ').endswith("?") and not questions.asks(target, language):
         yield Finding("lost_question", sides.section, *place, cut(source))
 

@@ -38,16 +38,21 @@ def negates(text: str, language: str) -> bool:
     return signs.blanks is None or signs.any.search(signs.blanks.sub(" ", text)) is not None
 
 
-def denies(text: str, language: str) -> str | None:
-    """The first word in `text` that negates its clause for sure, and that a translation has to negate too; None where there is
-    none, or nothing is known of the language as one that is translated from."""
+def times(text: str, language: str) -> int:
+    """How many negations there are in `text`, strong or weak. Raises KeyError for a language that is not `known`."""
+    signs = _languages()[language]
+    return len(signs.any.findall(text if signs.blanks is None else signs.blanks.sub(" ", text)))
+
+
+def denials(text: str, language: str) -> list[str]:
+    """The words in `text` that negate their clause for sure, and that a translation has to negate too; none where nothing is
+    known of the language as one that is translated from."""
     signs = _languages().get(language)
-    if signs is None or signs.strong is None:
-        return None
+    if signs is None or signs.strong is None or signs.strong.search(text) is None:
+        return []
     if signs.idioms is not None:
         text = signs.idioms.sub(" ", text)
-    found = signs.strong.search(text)
-    return found[0] if found else None
+    return signs.strong.findall(text)
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midb_ray.locales import load_locales
-from midb_ray.signals.negation import denies, known, negates
+from midb_ray.signals.negation import denials, known, negates, times
 
 SENTENCES = {  # says yes, says no
     "en": ("We can do that.", "We can't do that."),
@@ -58,9 +58,22 @@ def test_every_built_in_language_is_known() -> None:
     ],
 )
 def test_what_a_translation_has_to_deny_too(text: str, word: str | None) -> None:
-    assert denies(text, "en") == word
+    assert denials(text, "en")[:1] == ([] if word is None else [word])
 
 
 def test_a_language_that_is_not_translated_from_denies_nothing() -> None:
-    assert denies("Nein, nicht.", "de") is None
-    assert denies("no", "xx") is None
+    assert denials("Nein, nicht.", "de") == []
+    assert denials("no", "xx") == []
+
+
+def test_a_sentence_that_denies_twice_does_so_in_both_languages() -> None:
+    assert denials("They are not alive because they cannot reproduce.", "en") == ["not", "cannot"]
+    assert times("Chúng không phải là sinh vật sống vì chúng không thể tự sinh sản.", "vi") == 2
+    assert times("Chúng không phải là sinh vật sống vì chúng có thể tự sinh sản.", "vi") == 1
+
+
+def test_any_and_uncertainty_say_no_to_nothing() -> None:
+    assert not negates("Nó cung cấp bất kỳ chi tiết nào.", "vi")
+    assert not negates("Prinsip ketidakpastian terpakai kepada objek.", "ms")
+    assert not negates("Změna klimatu je nevyhnutelná.", "cs")
+    assert negates("Změna klimatu není nevyhnutelná.", "cs")
