@@ -52,7 +52,8 @@ def test_each_turn_is_judged_by_itself_with_what_was_said_before(tmp_path: Path)
     assert not any(row["has_source"] for row in found)  # what the row has a source of is no single turn
     told = summary(tmp_path / "run")
     assert (told["complete"], told["rows_in"], told["later_turns"], told["rows_out"]) == (True, 1, 1, 2)
-    first, second = sorted(set(asked), key=lambda prompt: prompts.CONTEXT in prompt)
+    judged = {prompt for prompt in asked if prompts.INSTRUCTION in prompt}
+    first, second = sorted(judged, key=lambda prompt: prompts.CONTEXT in prompt)
     assert prompts.CONTEXT not in first
     assert prompts.before(heard(found[1]["context"])) in second
 
