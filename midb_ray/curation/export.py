@@ -164,7 +164,7 @@ def _rehearse(settings: ExportSettings, run: InputFile, place: str) -> int:
 
 def _tell(done: int, parted: Sequence[Group], books: Books) -> None:
     """A line now and then: at each tenth of the groups."""
-    if done * 10 // len(parted) > (done - 1) * 10 // len(parted):
+    if len(parted) > 1 and done * 10 // len(parted) > (done - 1) * 10 // len(parted):
         logger.info("%d of %d groups of parts, %s pairs.", done, len(parted), f"{sum(books.pairs.values()):,}")
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from midb_ray.curation.export_settings import ExportSettings
 from midb_ray.formats import alpaca, frames, json_rows, preferences
-from midb_ray.pairs import BOOSTED_SCHEMA, PAIR_SCHEMA, TEXT, Pair, Text
+from midb_ray.formats.texts import text
+from midb_ray.pairs import BOOSTED_SCHEMA, DECISIONS, PAIR_SCHEMA, TEXT, Pair, Text
 
 REASONS: Final = {
     "boosted": "boosted, which is not among the decisions that were asked for",
@@ -23,6 +24,7 @@ REASONS: Final = {
     "changed_prompt": "the booster changed the instruction or the input too",
     "later_turn": "a later turn of a conversation, which is nothing without the turns before it",
     "turn_missing": "a turn of the same conversation that stood before it is not written",
+    "many_turns": "more than 64 exchanges of the same conversation stand before it",
 }
 """Why a pair is left out: reason code to meaning."""
 
@@ -38,6 +40,7 @@ _COLUMNS: Final = {
 }
 _TURN: Final = {"messages": ("role", "content"), "sharegpt": ("from", "value"), "preference": ("role", "content")}
 _BOOSTED: Final = ("raw_instruction", "raw_input", "raw_response", "decision")
+_MOST_TURNS: Final = 64  # before a preference: with each one more a conversation of thousands would fill the disk
 _PREVIOUS: Final = "previous"  # where `formats.pairs` keeps what an earlier run knew about a pair
 
 
@@ -100,7 +103,7 @@ def _alpaca(example: Example, settings: ExportSettings) -> Outcome:
 def _preference(examples: Sequence[Example], settings: ExportSettings) -> Outcome:
     """The preference for the last of some turns, or of a pair by itself."""
     last = examples[-1]
-    reason = _no_preference(last, settings) or ("turn_missing" if _unbroken(examples) < len(examples) else None)
+    reason = _no_preference(last, settings) or _no_prompt(examples)
     if reason is not None or last.raw is None:
         return Outcome([last], None, reason)
     row = preferences.from_conversation(_assembled(examples, settings), last.raw.response)
@@ -137,6 +140,13 @@ def _no_preference(example: Example, settings: ExportSettings) -> str | None:
     return "changed_prompt" if settings.same_prompt and not is_same else None
 
 
+def _no_prompt(examples: Sequence[Example]) -> str | None:
+    """Why the last of some turns cannot follow those before it in a preference, if so."""
+    if len(examples) > _MOST_TURNS + 1:
+        return "many_turns"
+    return "turn_missing" if _unbroken(examples) < len(examples) else None
+
+
 def _unbroken(examples: Sequence[Example]) -> int:
     """How many turns from the first on are there."""
     numbers = (example.pair.turn or 1 for example in examples)
@@ -171,35 +181,29 @@ def _plain(value: Any, form: str) -> Any:
     if form == "alpaca":
         return value
     role, content = _TURN[form]
-    return [{role: turn[role], content: _said(turn[content])} for turn in value]
+    return [{role: _text(turn[role]), content: _text(turn[content])} for turn in value]
 
 
-def _said(content: Any) -> str:
-    """What a system turn says, in whatever form it was given; questions and answers are texts already."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    said = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    texts = [text for text in said if isinstance(text, str)]
-    if texts and len(texts) == len(said):
-        return "\n".join(texts)
-    return "" if content is None else json_rows.to_json(content)[0]
+def _text(value: Any) -> str:
+    """What a turn says, in whatever form it was given, as text that every file takes; questions and answers are that already."""
+    if isinstance(value, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        texts = [part for part in parts if isinstance(part, str)]
+        value = "\n".join(texts) if texts and len(texts) == len(parts) else value
+    if isinstance(value, (dict, list)):
+        value = json_rows.to_json(value)[0]
+    return text("turn", value, [])
 
 
 def _example(row: dict[str, Any]) -> Example:
     values = {name: row[name] for name in Pair._fields if name in row}
     pair = Pair(**{**values, "repairs": ()})
     scores = tuple(float(row[name]) for name in SCORES if row.get(name) is not None)
-    if row.get("decision") is not None:
-        return Example(
-            pair, Text(row["raw_instruction"], row["raw_input"], row["raw_response"]), row["decision"], scores
-        )
-    previous = _previous(pair.extra)
-    raw = [text for name in Text._fields if isinstance(text := previous.get(f"raw_{name}"), str)]
-    decision = previous.get("decision")
-    if len(raw) < len(Text._fields) or not isinstance(decision, str):
+    known = row if row.get("decision") is not None else _previous(pair.extra)
+    raw = [one for name in Text._fields if isinstance(one := known.get(f"raw_{name}"), str)]
+    if len(raw) < len(Text._fields) or known.get("decision") not in DECISIONS:
         return Example(pair, None, None, scores)
-    return Example(pair, Text(*raw), decision, scores)
+    return Example(pair, Text(*raw), known["decision"], scores)
 
 
 def _previous(extra: str | None) -> dict[str, Any]:

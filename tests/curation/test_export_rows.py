@@ -129,12 +129,25 @@ def test_a_scored_run_of_boosted_pairs_knows_what_they_were() -> None:
     assert outcome.examples[0].scores == (50, 50, 50, 50)
 
 
+@pytest.mark.parametrize("content", ["half \ud83d", 5, None, {"a": "\ud83d"}, [{"type": "image"}], ["\ud83d\0"], []])
+def test_every_file_takes_what_a_turn_says(content: Any) -> None:
+    fake = {"turns": [{"role": content, "content": content}, {"role": "user"}, {"role": "assistant"}], "answers": [2]}
+    for given in (settings(files="parquet"), settings("preference", files="parquet", extra="column")):
+        row = one({**ROW, "extra": json.dumps({"messages": fake, "b": content})}, given)
+        table = pa.Table.from_pylist([row], form_schema(given))
+        (turns,) = table.column(0).to_pylist()
+        assert all(isinstance(text, str) and "\0" not in text for turn in turns for text in turn.values())
+        assert turns[1] == {"role": "user", "content": "Frage?\n\nText"}
+
+
 def test_a_scored_run_of_raw_pairs_has_no_preferences() -> None:
     (outcome,) = made([scored_row(0, extra=None)], settings("preference"), SCORED_SCHEMA)
     assert outcome.reason == "never_boosted"
     previous = {"row": "a:1", "decision": "boosted", "raw_instruction": "a", "raw_input": None, "raw_response": 5}
-    (outcome,) = made([scored_row(0, extra=json.dumps({"previous": previous}))], settings("preference"), SCORED_SCHEMA)
-    assert outcome.reason == "never_boosted"
+    for changed in ({}, {"raw_input": "", "raw_response": "b", "decision": "<b>"}, {"decision": ["boosted"]}):
+        extra = json.dumps({"previous": {**previous, **changed}})
+        (outcome,) = made([scored_row(0, extra=extra)], settings("preference"), SCORED_SCHEMA)
+        assert outcome.reason == "never_boosted"
 
 
 def test_only_columns_that_a_part_has_are_read() -> None:
@@ -183,6 +196,11 @@ def test_a_turn_whose_decision_was_not_asked_for_ends_its_conversation() -> None
     two["decision"] = "kept_original"
     found = made([one, two, three], settings(decisions=("boosted",)))
     assert [outcome.reason for outcome in found] == [None, "kept_original", "turn_missing"]
+
+
+def test_a_prompt_does_not_grow_without_end() -> None:
+    found = made(turns_of(2, ["un"] * 100), settings("preference"))
+    assert [outcome.reason for outcome in found] == [None] * 65 + ["many_turns"] * 35
 
 
 def test_alpaca_has_the_first_turns_alone() -> None:
