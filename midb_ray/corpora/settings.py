@@ -26,11 +26,11 @@ class CorpusSettings(Settings):
     locales: str | None = None
     """YAML file that adds languages."""
     shard_rows: int = pydantic.Field(256, ge=1, le=1_000_000)
-    """Pairs in a shard; about a minute of work for one engine is right."""
+    """Rows in a shard, a conversation being one; about a minute of work for one engine is right."""
     sample: float = pydantic.Field(1.0, gt=0, le=1)
     """Share of the rows to take, chosen by a hash of where they stand."""
     limit: int | None = pydantic.Field(None, ge=1)
-    """At most so many pairs of each language, the first ones; for a pilot."""
+    """At most so many rows of each language, the first ones, a conversation being one; for a pilot."""
     max_dead_letters: float = pydantic.Field(0.01, ge=0, le=1)
     """Error budget: above this share of dead letters the job finishes and exits with 1."""
     accept: tuple[str, ...] = ()
