@@ -23,6 +23,7 @@ from midb_ray.runs.shards import Shard
 
 STRETCH = 64 << 20  # bytes of a file that one scan covers; part of what makes plans reproducible
 SHARD_BYTES = 64 << 20  # a shard of very long rows ends here, so that it fits into memory many times over
+_TURN_BYTES = 4 << 20  # and one of conversations here: their rows are many pairs, each with what was said before it
 _PARQUET_ROWS = 1 << 20  # looked at together: a file may have any number of rows
 
 Places = npt.NDArray[np.int64]
@@ -209,7 +210,8 @@ def _scan_parquet(task: Scan) -> Scanned:
 
 
 def _cut(task: Scan, places: Places, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Iterator[Places]:
-    """Groups of the rows that are picked, each at most `shard_rows` rows and `SHARD_BYTES` bytes (from `starts` to `ends`) long."""
+    """Groups of the rows that are picked, each at most `shard_rows` rows and as many bytes (`starts` to `ends`) as fit into memory."""
+    most = min(SHARD_BYTES, _TURN_BYTES) if task.format == "conversations" else SHARD_BYTES
     rows = np.arange(len(places))
     if task.sample < 1:
         rows = np.flatnonzero(picked(task.file.name, places, task.sample))
@@ -217,8 +219,8 @@ def _cut(task: Scan, places: Places, starts: npt.NDArray[Any], ends: npt.NDArray
     first = 0
     while first < len(rows):
         last = min(first + task.shard_rows, len(rows))
-        if ends[last - 1] - starts[first] > SHARD_BYTES:
-            last = max(int(np.searchsorted(ends, starts[first] + SHARD_BYTES, side="right")), first + 1)
+        if ends[last - 1] - starts[first] > most:
+            last = max(int(np.searchsorted(ends, starts[first] + most, side="right")), first + 1)
         yield rows[first:last]
         first = last
 

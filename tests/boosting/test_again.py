@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from midb_ray.boosting import again
@@ -235,3 +236,15 @@ def test_when_no_pair_is_to_be_tried_the_decisions_that_there_are_are_shown(tmp_
     settings = settings_for(finished_run(tmp_path / "run", 12, 6), "kept_original:too_long")
     with pytest.raises(UserError, match=r"too_long; it has 2 boosted, 6 kept_original, 2 skipped, 2 unchanged"):
         planned(settings)
+
+
+def test_a_run_from_before_there_were_turns_is_tried_again(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run", 12, 6)
+    for part in (run / "pairs").iterdir():
+        table = pq.read_table(part)
+        pq.write_table(table.drop_columns(["source_row", "turn", "context"]), part)
+    settings = settings_for(run)
+    (shard,) = planned(settings)
+    pairs, _, finished = again.read(settings, shard)
+    assert {(pair.source_row, pair.turn, pair.context) for pair in pairs} == {(None, None, None)}
+    assert finished.drop_columns(["place"]).to_pylist() == [output_row(n) for n in (0, 2, 5, 6, 8, 11)]

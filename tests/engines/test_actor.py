@@ -124,6 +124,20 @@ def test_pairs_without_a_request_never_reach_the_engine(tmp_path) -> None:
     assert figures.decisions["de"] == {"none": 1, "stop": 19}
 
 
+def test_a_pair_that_was_read_and_does_not_come_out_stops_the_commit(tmp_path, monkeypatch) -> None:
+    finish = Keep.finish
+
+    def losing(self, flight, completions):
+        pairs, dead, figures = finish(self, flight, completions)
+        figures.rows_out, figures.rows_in = figures.rows_out - 1, figures.rows_in - 1
+        return pairs.slice(1), dead, figures
+
+    monkeypatch.setattr(Keep, "finish", losing)
+    with pytest.raises(AssertionError, match="shard 3: 19 pairs came out, others than were read"):
+        run(tmp_path, Picky())
+    assert commit.read_part(f"{tmp_path}/run", 3) is None
+
+
 def test_a_committed_shard_is_not_generated_again(tmp_path) -> None:
     _, opened = run(tmp_path, Picky())
     again = Picky()

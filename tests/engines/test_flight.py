@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from midb_ray.engines.base import Continuation, Request
 from midb_ray.engines.flight import FINISHED_SCHEMA, pack, rows, unpack
-from midb_ray.pairs import DeadLetter, Pair, table_to_pairs
+from midb_ray.pairs import DeadLetter, Pair, table_to_pairs, turn_row
 
 PAIRS = [Pair(f"f:{n}", None, None, "de", f"Frage {n}", "", "Antwort") for n in range(2)]
 REQUESTS = [Request(None, [1, 2], 9, sample) for sample in range(3)]
@@ -40,6 +40,12 @@ def test_a_shard_may_be_finished_altogether() -> None:
     packed = pack(0, [], [], [], FINISHED)
     assert rows(packed) == unpack(packed).finished.num_rows == 1
     assert unpack(pack(0, PAIRS, [], [None, None])).finished.equals(FINISHED_SCHEMA.empty_table())
+
+
+def test_turns_of_a_conversation_are_one_row_of_the_input() -> None:
+    turns = [PAIRS[0]._replace(row=turn_row("f:7", turn), source_row="f:7", turn=turn) for turn in (2, 3)]
+    first = FINISHED.set_column(0, "row", pa.array(["f:7#1"], FINISHED_SCHEMA.field("row").type))
+    assert rows(pack(0, [*turns, PAIRS[1]], [], [None] * 3, first.cast(FINISHED_SCHEMA))) == 2
 
 
 def test_texts_to_measure_travel_beside_the_requests() -> None:
