@@ -210,7 +210,7 @@ def _scan_parquet(task: Scan) -> Scanned:
 
 
 def _cut(task: Scan, places: Places, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Iterator[Places]:
-    """Groups of the rows that are picked, each at most `shard_rows` rows and as many bytes (`starts` to `ends`) as fit into memory."""
+    """Groups of the rows that are picked, each at most `shard_rows` rows and as many bytes (`starts` to `ends`) as memory takes."""
     most = min(SHARD_BYTES, _TURN_BYTES) if task.format == "conversations" else SHARD_BYTES
     rows = np.arange(len(places))
     if task.sample < 1:
