@@ -90,6 +90,8 @@ def _numbers(sides: Sides) -> Iterator[Finding]:
         if found.source is None or found.target is None:
             continue
         source, target = found.source.of(sides.source), found.target.of(sides.target)
+        if not numbers.has_digit(source):
+            continue
         missing = numbers.lost(source, target, sides.locale, sides.origin.language)
         if missing:
             missing = _not_beside(missing, sides, place)

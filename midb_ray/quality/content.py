@@ -19,9 +19,6 @@ from midb_ray.signals.script import WEIGHTS
 LOOP: Final = 60
 """Characters that a run of even repeats has at least to be a loop."""
 
-STUTTER: Final = 16
-"""Characters of a stutter (`signals.repetition`) that is a loop as well."""
-
 DOUBLED: Final = 0.42
 """Share of a text that must have stood in it before for it to be there twice."""
 
@@ -44,7 +41,7 @@ def findings(text: Text, locale: Locale) -> Iterator[Finding]:
 
 def _repeated(section: str, content: str) -> Iterator[Finding]:
     found = repetition(content)
-    if found.loop < LOOP and found.share < DOUBLED and (length := stutter(content)) >= STUTTER:
+    if found.loop < LOOP and found.share < DOUBLED and (length := stutter(content)):
         found = found._replace(loop=max(length, LOOP))
     if found.loop >= LOOP or found.share >= DOUBLED:
         told = f"a loop of {found.loop} characters" if found.loop >= LOOP else f"{found.share:.0%} stood there before"

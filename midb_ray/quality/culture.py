@@ -55,6 +55,7 @@ _MONTHS: Final = [
 ]
 _US_DATE: Final = re.compile(r"(?<![\d/.])(0?[1-9]|1[0-2])/(1[3-9]|2\d|3[01])/((?:19|20)\d\d)(?![\d/])")
 _ENGLISH_DATE: Final = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}})(?:st|nd|rd|th)?, ?((?:1[5-9]|20)\d\d)\b")
+_HALF_DAY: Final = re.compile(r"[AaPp]\.?[mM]")
 _TIME: Final = re.compile(r"(?<![\d:.,])(0?[1-9]|1[0-2])(?::([0-5]\d))? ?([AaPp])(?:\.[mM]\.|[mM](?![\w]))")
 _POINT_DECIMAL: Final = re.compile(
     r"(?<![\w.,:/-])\d{1,3}(?:,\d{3})+\.\d{1,4}(?![\w.,]?\d|\w)|(?<![\w.,:/-])\d{1,3}(?:,\d{3}){2,}(?![\w,]|\.\d)"
@@ -71,6 +72,7 @@ _MARKS: Final[dict[str, tuple[str, re.Pattern[str], dict[str, str]]]] = {
     "el": ("?", re.compile(r"(?<=[α-ωά-ώ])\?(?=\s|$)"), {"?": ";"}),
 }
 _SPANISH: Final = re.compile(r"[A-Za-zÁ-ú] ?([?!])(?=\s|$)")
+_QUOTED: Final = {mark: re.compile(rf"{mark}[^\W\d][^\n\"“”]{{1,200}}[\"”]") for mark in '"“'}
 _ADDRESS: Final[dict[str, tuple[re.Pattern[str], re.Pattern[str]]]] = {
     "de": (
         re.compile(r"\b(?:[Dd]u|[Dd]ich|[Dd]ir|[Dd]eine?[mnrs]?)\b"),
@@ -145,17 +147,17 @@ def _units(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
 def _forms(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
     language = _cldr(locale.tag)
     foreign = {",": _POINT_DECIMAL, ".": _COMMA_DECIMAL}.get(locale.decimal)
-    if foreign is not None:
+    if foreign is not None and _other(locale) in plain:
         for match in foreign.finditer(plain):
             local = match[0].translate(str.maketrans(locale.decimal + _other(locale), locale.grouping + locale.decimal))
             yield Finding("number_form", section, *match.span(), cut(match[0]), local)
     if locale.region != "US":
-        for match in _US_DATE.finditer(plain):
+        for match in _US_DATE.finditer(plain) if "/" in plain else ():
             yield from _date(section, match, int(match[1]), int(match[2]), "short", language)
-        if locale.language != "en":
+        if locale.language != "en" and any(map(plain.__contains__, _MONTHS)):
             for match in _ENGLISH_DATE.finditer(plain):
                 yield from _date(section, match, _MONTHS.index(match[1]) + 1, int(match[2]), "long", language)
-    if _counts_24(locale.tag):
+    if _HALF_DAY.search(plain) is not None and _counts_24(locale.tag):
         for match in _TIME.finditer(plain):
             hour = int(match[1]) % 12 + (12 if match[3] in "Pp" else 0)
             local = dates.format_time(datetime.time(hour, int(match[2] or 0)), "short", locale=language)
@@ -194,7 +196,7 @@ def _marks(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
     if opening not in "“" and opening not in plain:
         for mark in '"“':
             place = plain.find(mark)
-            if place >= 0 and (match := re.compile(rf"{mark}[^\W\d][^\n\"“”]{{1,200}}[\"”]").search(plain, place)):
+            if place >= 0 and (match := _QUOTED[mark].search(plain, place)):
                 yield Finding(
                     "quotation_marks", section, *match.span(), cut(match[0]), f"{opening}{cut(match[0][1:-1])}{closing}"
                 )

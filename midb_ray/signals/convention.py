@@ -24,7 +24,7 @@ from midb_ray.signals import number_words
 _UNSPACED: Final = frozenset({"ja", "th"})
 _IN_IS_A_WORD: Final = frozenset({"en", "it", "de"})
 _SPACELESS_AFTER: Final = frozenset({"ja", "ko", "th"})  # a particle follows the unit without a space
-_NUMBER: Final = r"(?<![\w.,/:$€£])(\d{1,9}(?:[.,٫٬]\d{1,3}){0,3}(?:/\d{1,2})?)"
+_NUMBER: Final = r"(\d(?<![\w.,/:$€£]\d)\d{0,8}(?:[.,٫٬]\d{1,3}){0,3}(?:/\d{1,2})?)"
 _RANGE: Final = r"(?:(?: ?[-–—~～〜] ?| (?:a|à|bis|to|до|až|إلى|đến|hingga|sampai) )(\d{1,9}(?:[.,٫٬]\d{1,3})?))?"
 _GAP: Final = r"[ \u00a0\u202f-]{0,2}"
 _FEET_AND_INCHES: Final = re.compile(r"(?<![\w.,'’′])(\d)['’′] ?(\d{1,2})(?:\"|”|″|'')")
@@ -82,19 +82,16 @@ class Quantity(NamedTuple):
 
 def imperial(text: str, locale: Locale) -> Iterator[Quantity]:
     """The imperial quantities of `text`, without those whose metric amount stands beside them and without screens."""
-    pattern = _pattern(locale.language)
-    for match in pattern.finditer(text):
-        unit = match.lastgroup
-        name = _name(unit or "")
+    digits, spelled = _patterns(locale.language)
+    for match in (*digits.finditer(text), *(spelled.finditer(text) if _spells(text, locale.language) else ())):
+        unit = match.lastgroup or ""
+        name = _name(unit)
         start, end = match.span()
-        if (
-            unit is None
-            or not _counts(name, unit or "", text, start, end)
-            or _metric_beside(text, start, end, _numbers(match, locale), name, locale)
-        ):
+        values = _numbers(match, locale)
+        if not _counts(name, unit, text, start, end) or _metric_beside(text, start, end, values, name, locale):
             continue
         below = name == "fahrenheit" and _MINUS.search(text, max(start - 2, 0), start) is not None
-        metric = None if _OTHER.match(text, end) else _converted(match, name, locale, -1 if below else 1)
+        metric = None if _OTHER.match(text, end) else _converted(values, name, locale, -1 if below else 1)
         yield Quantity(start - below, end, name, metric)
     if "'" in text or "’" in text or "′" in text:
         for match in _FEET_AND_INCHES.finditer(text):
@@ -135,13 +132,13 @@ def _alike(amount: float, there: float, name: str) -> bool:
     return abs(apart - round(apart)) <= _ROUNDING
 
 
-def _converted(match: re.Match[str], name: str, locale: Locale, sign: int) -> str:
-    return _written(_amount([sign * one for one in _numbers(match, locale)], name), locale)
+def _converted(values: list[float], name: str, locale: Locale, sign: int) -> str:
+    return _written(_amount([sign * one for one in values], name), locale)
 
 
 def _numbers(match: re.Match[str], locale: Locale) -> list[float]:
     """The one or two numbers of a quantity."""
-    return [value(one, locale) for one in match.groups()[:3] if one]
+    return [value(one, locale) for one in match.groups()[:2] if one]
 
 
 def value(text: str, locale: Locale) -> float:
@@ -206,23 +203,27 @@ def _words(language: str) -> dict[str, str]:
     return found
 
 
+def _spells(text: str, language: str) -> bool:
+    """Whether a number may stand in `text` as a word."""
+    return language not in _UNSPACED and not _spelled(language).keys().isdisjoint(
+        text.casefold().replace("-", " ").split()
+    )
+
+
 @lru_cache(maxsize=256)
-def _pattern(language: str) -> re.Pattern[str]:
+def _patterns(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds a quantity with its number in digits, and in words."""
     unspaced = language in _SPACELESS_AFTER
-    end = "" if unspaced else r"(?!\w)"
     units = [f"(?P<{unit.replace('-', '_')}>{words})" for unit, words in _words(language).items()]
     if language == "fr":
         units.append(r"(?P<weak_pound>livres(?! sterling))")
-    spelled = _spelled(language)
     number = f"{_NUMBER}{_RANGE}"
     if unspaced:  # a number follows a letter without a space
         number = number.replace(r"(?<![\w", r"(?<![A-Za-z\d")
-    if spelled and language not in _UNSPACED:
-        words = "|".join(re.escape(word) for word in sorted(spelled, key=len, reverse=True))
-        number = rf"(?:{number}|\b({words})(?=[ -]))"
-    else:
-        number += "()"
-    return re.compile(rf"{number}{_GAP}(?:{'|'.join(units)}){end}", re.IGNORECASE)
+    behind = rf"{_GAP}(?:{'|'.join(units)})" + ("" if unspaced else r"(?!\w)")
+    words = "|".join(re.escape(word) for word in sorted(_spelled(language), key=len, reverse=True))
+    spelled = rf"\b({words})()(?=[ -]){behind}" if words else "(?!)"
+    return re.compile(number + behind, re.IGNORECASE), re.compile(spelled, re.IGNORECASE)
 
 
 @lru_cache(maxsize=256)

@@ -11,9 +11,11 @@ import threading
 import unicodedata
 from collections import Counter
 from functools import cached_property, lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import babel
+import yaml
 
 from midb_ray.locales import Locale, Locales
 from midb_ray.signals import script, structure
@@ -31,6 +33,8 @@ MAIN: Final = 0.6  # share of the letters that a language's scripts have in a te
 _OWN: Final = 0.1  # share from which a script that one language has for itself decides
 _SHARED: Final = ("Latin", "Han")  # never a language's own: too many languages that may not be known write in them
 _LOADING: Final = threading.RLock()  # threads that need the classifier at the same time must not each load it
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_OWN_WORDS: Final = 2  # different ones; a quoted title may have one
 _FOIL: Final = "zh"  # not among our languages, but what a text in Han without kana mostly is
 
 
@@ -69,6 +73,8 @@ class Identifier:
         if written < MAIN:  # a foreign name or title alone is no foreign text
             return False if written <= 1 - MAIN and total >= FEW_WORDS else None
         language = self._owned(counts)
+        if language is None and _has_own_words(sample, locale):
+            return True
         if language is None and locale.language in known_to_classifier():
             language = self._classified(sample, counts)
         return None if language is None else self.group(language) == locale.group
@@ -107,6 +113,18 @@ def named(text: str, language: str, locale: Locale) -> bool:
     """Whether `text`, written for `locale`, names `language` (an ISO 639-1 code), in whatever inflected form: "ins Englische".
     Looks at the first 2,000 characters."""
     return _names(language, locale.language).search(_plain(text[:2_000])) is not None
+
+
+def _has_own_words(sample: str, locale: Locale) -> bool:
+    """Whether words stand in a text that only the language of `locale` has: what most texts have, and quicker to see."""
+    own = _own_words().get(locale.group) or _own_words().get(locale.language)
+    return own is not None and len(own.intersection(_WORD.findall(sample.lower()))) >= _OWN_WORDS
+
+
+@lru_cache(maxsize=1)
+def _own_words() -> dict[str, frozenset[str]]:
+    text = resources.files("midb_ray.signals").joinpath("function_words.yaml").read_text(encoding="utf-8")
+    return {language: frozenset(words.split()) for language, words in yaml.safe_load(text).items()}
 
 
 @lru_cache(maxsize=4)

@@ -20,6 +20,7 @@ class _Signs(NamedTuple):
     strong: regex.Pattern[str] | None
     blanks: regex.Pattern[str] | None
     idioms: regex.Pattern[str] | None
+    hints: tuple[str, ...]
 
 
 _NOTHING: Final = "(?!)"
@@ -48,7 +49,7 @@ def denials(text: str, language: str) -> list[str]:
     """The words in `text` that negate their clause for sure, and that a translation has to negate too; none where nothing is
     known of the language as one that is translated from."""
     signs = _languages().get(language)
-    if signs is None or signs.strong is None or signs.strong.search(text) is None:
+    if signs is None or signs.strong is None or not any(map(text.casefold().__contains__, signs.hints)):
         return []
     if signs.idioms is not None:
         text = signs.idioms.sub(" ", text)
@@ -68,6 +69,7 @@ def _signs(entry: dict[str, Any]) -> _Signs:
         _compiled(rf"\b(?:{entry['strong']})\b") if "strong" in entry else None,
         _compiled("|".join(entry["blanks"])) if "blanks" in entry else None,
         _compiled(rf"\b(?:{'|'.join(entry['idioms'])})") if "idioms" in entry else None,
+        tuple(entry.get("hints", ("",))),
     )
 
 

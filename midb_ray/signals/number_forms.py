@@ -30,6 +30,7 @@ _BOTH: Final = re.compile(
     r"(\d[\d.,]{0,12}) ?°? ?[A-Za-z]{1,12}(?: [a-z]{1,12})? ?\((?:about |approximately |~|≈)?(\d[\d.,]{0,12}) ?°? ?[A-Za-z]"
 )
 _DUAL: Final = re.compile(r"[ء-ي]{2,}(?:ين|ان)(?:ِ)?(?![ء-ي])")
+_RAISED: Final = re.compile("[²³¹⁰⁴-⁹₀-₉¼-¾⅐-ⅿ①-⑳]")
 _HALF: Final = re.compile(r"\b1/2\b|½")
 
 
@@ -43,11 +44,7 @@ class Forms(NamedTuple):
 
 def plain(text: str) -> str:
     """A text in which raised and lowered digits and fractions are written with ordinary ones: 6a² as 6a 2, ½ as 1/2."""
-    if text.isascii():
-        return text
-    return "".join(
-        _written(character) if character.isnumeric() and not character.isdecimal() else character for character in text
-    )
+    return text if text.isascii() else _RAISED.sub(_written, text)
 
 
 def excused(before: str, after: str, is_alike: bool) -> frozenset[str]:
@@ -124,9 +121,9 @@ def _words(number: int, language: str) -> tuple[str, ...]:
     return tuple(word for word, value in number_words.values(language).items() if value == number)
 
 
-def _written(character: str) -> str:
-    whole = unicodedata.normalize("NFKC", character).replace("⁄", "/")
-    return character if whole == character else f" {whole} " if "/" in whole else f" {whole}"
+def _written(match: re.Match[str]) -> str:
+    whole = unicodedata.normalize("NFKC", match[0]).replace("⁄", "/")
+    return f" {whole} " if "/" in whole else f" {whole}"
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,6 @@ probes stand in it again is looked at closely.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -20,8 +19,8 @@ PIECE: Final = 12
 STUTTERS: Final = 5
 """How often the same words return in a stutter; "ha ha ha" and "very, very" are none."""
 
-_PERIOD: Final = 12  # words, or characters, that return
-_DENSE: Final = 12  # characters of a word on average, above which a text is of a script without spaces
+_SEEN, _STEP, _PERIOD = 4, 8, 100  # characters: of a probe for stutters, between two, and in which it has to return
+_SHORTEST: Final = 16  # characters of a stutter
 _PROBES: Final = 12
 _TURNS: Final = 4  # a piece that returns this often, with the same text in between, is a loop
 _SLACK: Final = 2  # characters in which one turn may differ from the next: "9." is followed by "10."
@@ -60,27 +59,32 @@ def repetition(text: str) -> Repetition:
 
 
 def stutter(text: str) -> int:
-    """Characters of the longest stretch in which the same few words, or characters of a script without spaces, return at least
-    `STUTTERS` times without a break; 0 where there is none. Shorter loops than `repetition` sees. Bounded by `WINDOW`."""
+    """Characters of the longest stretch in which the same few words return at least `STUTTERS` times without a break and without
+    a change; 0 where there is none. Shorter loops than `repetition` sees. Bounded by `WINDOW`."""
     if len(text) > WINDOW:
         text = text[: WINDOW // 2] + text[-WINDOW // 2 :]
-    words = text.split()
-    dense = len(text) > _DENSE * len(words)
-    units = list(text) if dense else words
-    keys = zip(units, units[1:], units[2:], strict=False) if dense else pairwise(units)
-    last: dict[tuple[str, ...], int] = {}
-    period = length = best = found = 0
-    for place, key in enumerate(keys):
-        back = place - last.get(key, -WINDOW)
-        last[key] = place
-        length = length + 1 if back == period else 1
-        period = back
-        if length > best and period <= _PERIOD and length >= (STUTTERS - 1) * period - 1:
-            said = units[place - length + 1 : place + 2]
-            if _worded("".join(said[:period])):
-                best = length
-                found = len("".join(said)) if dense else len(" ".join(said))
-    return found
+    longest = place = 0
+    while place < len(text) - _SHORTEST:
+        again = text.find(text[place : place + _SEEN], place + 1, place + 1 + _PERIOD)
+        if again > 0 and (length := _run(text, place, again - place)) > longest:
+            longest = length
+        place += _STEP
+    return longest
+
+
+def _run(text: str, place: int, period: int) -> int:
+    """Characters around `place` in which every one is the same as that a `period` before it; 0 if they are fewer than `STUTTERS`
+    turns or no words."""
+    turns = STUTTERS - 2  # behind the place; a loop that began before it has more
+    if text[place : place + turns * period] != text[place + period : place + (turns + 1) * period]:
+        return 0
+    start, end = place, place + (turns + 1) * period
+    while start > 0 and text[start - 1] == text[start - 1 + period]:
+        start -= 1
+    while end < len(text) and text[end] == text[end - period]:
+        end += 1
+    enough = end - start >= max(STUTTERS * period, _SHORTEST) and _worded(text[start : start + period])
+    return end - start if enough and len(set(text[start : start + period])) > 1 else 0
 
 
 def _worded(piece: str) -> bool:
