@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.runs import folder, shards, storage
+from midb_ray.runs import commit, folder, shards, storage
 
 _LONGEST: Final = 16  # runs in a line, should their inputs ever go in a circle
 _PAIRS: Final = "/pairs"
@@ -52,7 +52,7 @@ def _origin(uri: str, found: Mapping[str, Any], settings: Mapping[str, Any], giv
     return Origin(
         found["job"],
         str(found.get("created", ""))[:40],
-        tuple(_sources(uri) or given),
+        tuple(dict.fromkeys(map(_source, _planned(uri) or given))),
         _model(found["job"], settings),
         rows if isinstance(rows, int) else 0,
         {str(language): _decisions(counts) for language, counts in _mapping(decisions).items()},
@@ -61,7 +61,12 @@ def _origin(uri: str, found: Mapping[str, Any], settings: Mapping[str, Any], giv
     )
 
 
-def _sources(uri: str) -> list[str]:
+def _source(name: str) -> str:
+    """A file as it is told; the parts of a run are told together, by their folder."""
+    return name if commit.shard_of(name) is None else name.rpartition("/")[0]
+
+
+def _planned(uri: str) -> list[str]:
     """The files that a run has planned; nothing if its plan is gone."""
     try:
         return [file.name for file in shards.planned_files(storage.join(uri, folder.PLAN))]

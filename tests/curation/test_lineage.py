@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from midb_ray.curation import lineage
-from midb_ray.runs import folder
+from midb_ray.runs import folder, shards
+from midb_ray.runs.inputs import InputFile
 from tests.curation.export_runs import boosted_row, finished, scored_row
 
 ENGINE = {"kind": "vllm", "model": "org/booster", "revision": "abc"}
@@ -22,6 +23,15 @@ def test_a_scored_run_goes_back_to_the_boost_that_it_read(tmp_path: Path) -> Non
         assert (first.job, first.model, first.sources) == ("boost", "org/booster @ abc (vllm)", ("corpus.jsonl",))
         assert (first.rows, first.dead_letters) == (9, {"invalid_json": 1})
         assert first.decisions["de"] == {"boosted": 2, "kept_original": 1}
+
+
+def test_files_are_those_of_the_plan_and_parts_of_a_run_are_told_together(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", [boosted_row(0)])
+    names = ["a.jsonl", "old/pairs/part-00000000.parquet", "old/pairs/part-00000001.parquet"]
+    shards.write_plan(
+        str(run / "plan.parquet"), [shards.to_table([])], [InputFile(name, name, 1, "1") for name in names]
+    )
+    assert lineage.trace(str(run))[0].sources == ("a.jsonl", "old/pairs")
 
 
 def test_a_judge_is_told_where_one_was_asked(tmp_path: Path) -> None:
