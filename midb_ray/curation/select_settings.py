@@ -69,7 +69,7 @@ class SelectSettings(Settings):
     @pydantic.field_validator("near_duplicates", mode="before")
     @classmethod
     def _no_means_none(cls, value: Any) -> Any:
-        return None if value is False or value in ("no", "false") else value
+        return None if value is False or value in ("no", "none", "false") else value
 
     @pydantic.field_validator("exact_duplicates")
     @classmethod

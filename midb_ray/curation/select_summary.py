@@ -75,7 +75,7 @@ def describe(settings: SelectSettings, runs: list[Source], goes_on: bool) -> int
         told = stretches.languages([run])
         shown = ", ".join(f"{count:,} {language}" for language, count in sorted(told.items())) or "none"
         logger.info("  %s: %s pairs (%s)", run.name, f"{sum(told.values()):,}", shown)
-    for line in _rules(settings):
+    for line in rules(settings):
         logger.info("  %s", line)
     return ExitCode.OK
 
@@ -89,7 +89,7 @@ def tell_unknown(settings: SelectSettings, runs: list[Source]) -> None:
         logger.warning("without: no pair of these runs has a finding %r; %s", kind, hint)
 
 
-def _rules(settings: SelectSettings) -> list[str]:
+def rules(settings: SelectSettings) -> list[str]:
     """The rules that are on, in the order in which they are applied."""
     diversity = settings.diversity
     near = f"alike to {settings.near_duplicates:g} or more" if settings.near_duplicates is not None else "the same"
