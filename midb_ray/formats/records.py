@@ -119,6 +119,8 @@ def row_of(pair: Pair, texts: dict[str, Any]) -> dict[str, Any]:
     row = {**texts, **{name: one for name, one in named.items() if one is not None}}
     rest: dict[str, Any] = json.loads(pair.extra) if pair.extra else {}
     apart = {key: one for key, one in rest.items() if key in row}
+    if apart and "extra" in rest:
+        apart["extra"] = rest["extra"]
     return {**rest, **row, "extra": apart} if apart else {**row, **rest}
 
 

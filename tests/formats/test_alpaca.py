@@ -140,3 +140,9 @@ def test_a_name_in_the_rest_never_hides_a_field_of_the_pair() -> None:
         "score": 1,
         "extra": {"output": "older"},
     }
+
+
+def test_an_extra_of_the_rest_is_not_lost_beside_what_stays_apart() -> None:
+    rest = json.dumps({"output": 5, "extra": "mine"})
+    row = alpaca.to_row(Pair("a:1", None, None, "fr", "Traduis.", "", "Bonsoir", extra=rest))
+    assert (row["output"], row["extra"]) == ("Bonsoir", {"output": 5, "extra": "mine"})
