@@ -179,5 +179,5 @@ def test_a_row_that_kills_the_engine_is_found_and_its_neighbours_are_boosted(tmp
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, make_corpus, listen) -> None:
     heard = listen(summary)
     assert boost(tmp_path / "run", "--input", make_corpus(50), "--shard-rows", 8, "--dry-run") == 0
-    assert "1 file(s), 7 shards, 50 pairs" in heard[0]
+    assert "1 file(s), 7 shards, 50 rows" in heard[0]
     assert not (tmp_path / "run").exists()
