@@ -1,7 +1,7 @@
 """Select the best pairs of scored runs: look at each pair, bring duplicates together, choose, write.
 
 Looking and writing are tasks over stretches of the runs, comparing is a task for each bucket of keys; what each has done lies in
-the run folder, so the same command goes on from there. Only the choice itself is made in one place, from some 30 bytes a pair.
+the run folder, so the same command goes on from there. Only the choice itself is made in one place, from some 60 bytes a pair.
 """
 
 from __future__ import annotations
