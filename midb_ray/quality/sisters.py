@@ -68,8 +68,8 @@ def told(group: Sequence[Sister], origin: Locale) -> Iterator[tuple[Sister, Told
 
 
 def lost(pair: Sister, witnesses: Sequence[Sister]) -> list[Finding]:
-    """What `pair` has lost of most `witnesses`, at least three. The first ones claim it and the others are asked, so a pair that
-    has lost nothing is compared with those alone."""
+    """What `pair` has lost of most `witnesses`, at least three. The first ones claim it and the others are asked until it is sure
+    whether enough agree, so a pair that has lost nothing is compared with those alone."""
     heard: dict[int, list[Finding]] = {}
 
     def claims(number: int) -> list[Finding]:
@@ -77,15 +77,19 @@ def lost(pair: Sister, witnesses: Sequence[Sister]) -> list[Finding]:
             heard[number] = _claims(witnesses[number], pair, len(witnesses) >= _LEAST_DENYING)
         return heard[number]
 
+    def is_shared(claim: Finding) -> bool:
+        share = 1.0 if claim.kind == "lost_negation" else _SHARE
+        against = len(witnesses) - max(LEAST, math.ceil(share * len(witnesses)))
+        for number in range(len(witnesses)):
+            against -= not any(_same(claim, one) for one in claims(number))
+            if against < 0:
+                return False
+        return True
+
     found: list[Finding] = []
     for number in range(_CLAIMANTS):
         for claim in claims(number):
-            if any(_same(claim, one) for one in found):
-                continue
-            share = 1.0 if claim.kind == "lost_negation" else _SHARE
-            needed = max(LEAST, math.ceil(share * len(witnesses)))
-            agree = (any(_same(claim, one) for one in claims(other)) for other in range(len(witnesses)))
-            if sum(agree) >= needed:
+            if not any(_same(claim, one) for one in found) and is_shared(claim):
                 found.append(claim)
     return found
 
