@@ -82,7 +82,7 @@ def _run(
         stretches.write(storage.join(run.uri, folder.PLAN), plan)
     else:
         run = folder.open_run(place, JOB, settled, settings.model_dump(mode="json"), found)
-        plan = stretches.load(storage.join(run.uri, folder.PLAN))
+        plan = stretches.moved(stretches.load(storage.join(run.uri, folder.PLAN)), runs)
     done, _ = select_output.done(run, plan)
     if not done.all():
         storage.delete(storage.join(run.uri, select_summary.FILE))

@@ -151,6 +151,12 @@ def load(uri: str) -> list[Stretch]:
         return [Stretch(**row) for row in pq.read_table(stream).to_pylist()]
 
 
+def moved(stretches: list[Stretch], runs: list[Source]) -> list[Stretch]:
+    """The same stretches, read from where the runs lie now. These are those that were planned, in their order."""
+    places = dict(zip(dict.fromkeys(stretch.run for stretch in stretches), (run.uri for run in runs), strict=True))
+    return [stretch._replace(run=places[stretch.run]) for stretch in stretches]
+
+
 def read(stretch: Stretch, columns: pa.Schema, names: set[str] | None = None) -> pa.Table:
     """The rows of a stretch with the `columns` of its run, all or those of the `names`. Raises OSError, and `UserError` if they are
     not those that were planned."""
