@@ -24,6 +24,12 @@ HISTORY: Final = "history"
 """The key of the exchanges before an Alpaca pair, folded: a list of questions and answers."""
 
 _TURNS, _ANSWERS = "turns", "answers"
+_CARRIED: Final[Sequence[list[str]]] = (
+    [],
+    ["user"],
+    ["assistant"],
+    ["user", "assistant"],
+)  # whose turns carried more than a text
 
 
 class Shape(NamedTuple):
@@ -58,16 +64,14 @@ def emptied(found: Sequence[dict[str, Any]], answers: Sequence[int]) -> dict[str
 
 
 def frame(rest: dict[str, Any]) -> Frame | None:
-    """The frame in the rest of a conversation's first pair, or of a pair by itself. None if there is none: the rest is anybody's
-    data, and no frame is guessed."""
+    """The frame in the rest of a conversation's first pair. None if there is none: the rest is anybody's data."""
     for key, value in rest.items():
         is_history = fold(key) == HISTORY
-        if isinstance(value, dict) and (is_history or fold(key) in LISTS) and value.keys() == {_TURNS, _ANSWERS}:
-            found, answers = value[_TURNS], value[_ANSWERS]
-            if _are_turns(found) and _are_places(answers, len(found)) and not (is_history and _is_no_history(found)):
-                return Frame(key, found, answers)
-        elif fold(key) in LISTS and _are_turns(value) and (found := _remnant(value)):
-            return Frame(key, found, [len(found) - 1])
+        if not isinstance(value, dict) or not (is_history or fold(key) in LISTS) or value.keys() != {_TURNS, _ANSWERS}:
+            continue
+        found, answers = value[_TURNS], value[_ANSWERS]
+        if _are_turns(found) and _are_answers(answers, found) and not (is_history and _is_no_history(found)):
+            return Frame(key, found, answers)
     return None
 
 
@@ -84,7 +88,7 @@ def assemble(pairs: Sequence[Pair], form: Form = "messages", whole: bool = True)
             f"expected the turns of {first.source_row or first.row} from the first on, one after the other"
         )
     rest: dict[str, Any] = json.loads(first.extra) if first.extra else {}
-    known = frame(rest)
+    known = _remnant(rest) if first.turn is None else frame(rest)
     if known is None:
         plain = [{"role": name} for _ in pairs for name in ("user", "assistant")]
         known = Frame("messages", plain, list(range(1, len(plain), 2)))
@@ -140,19 +144,22 @@ def _filled(known: Frame, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     return filled
 
 
-def _remnant(left: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """The frame of a conversation of one question and one answer, of which only system turns are kept and what else the others
-    carried; None if this is anything else."""
-    roles = [turns.known_role(turn) for turn in left]
-    opening = next((place for place, name in enumerate(roles) if name != "system"), len(roles))
-    if not left or roles[opening:] not in ([], ["user"], ["assistant"], ["user", "assistant"]):
-        return None
-    if any(turn.get(name) is not None for turn in left[opening:] for name in turns.CONTENT):
-        return None
-    style = turns.ROLE.index(turns.key(left[0], turns.ROLE))
-    carried = dict(zip(roles[opening:], left[opening:], strict=True))
-    spoken = [carried.get(name, {turns.ROLE[style]: name}) for name in ("user", "assistant")]
-    return [*left[:opening], *({**turn, turns.CONTENT[style]: ""} for turn in spoken)]
+def _remnant(rest: dict[str, Any]) -> Frame | None:
+    """The frame of a conversation that is a pair by itself: its system turns, and what the other two carried beside their texts.
+    None if the rest has no such thing."""
+    for key, left in rest.items():
+        if fold(key) not in LISTS or not left or not _are_turns(left):
+            continue
+        roles = [turns.known_role(turn) for turn in left]
+        opening = next((place for place, name in enumerate(roles) if name != "system"), len(roles))
+        said = [turn.get(name) for turn in left[opening:] for name in turns.CONTENT]
+        if roles[opening:] in _CARRIED and all(text is None for text in said):
+            style = turns.ROLE.index(turns.key(left[0], turns.ROLE))
+            carried = dict(zip(roles[opening:], left[opening:], strict=True))
+            spoken = [carried.get(name, {turns.ROLE[style]: name}) for name in ("user", "assistant")]
+            whole = [*left[:opening], *({**turn, turns.CONTENT[style]: ""} for turn in spoken)]
+            return Frame(key, whole, [len(whole) - 1])
+    return None
 
 
 def _are_turns(value: object) -> bool:
@@ -164,8 +171,11 @@ def _is_no_history(found: list[dict[str, Any]]) -> bool:
     return len(found) % 2 == 1 or any(turn.keys() != {"role", "content"} for turn in found)
 
 
-def _are_places(answers: Any, count: int) -> bool:
-    """Whether these are places of answers among so many turns, each right behind its question."""
+def _are_answers(answers: Any, found: list[dict[str, Any]]) -> bool:
+    """Whether these are places of answers among the turns, each right behind its question."""
     if not isinstance(answers, list) or not answers or not all(type(place) is int for place in answers):
         return False
-    return answers[0] >= 1 and answers[-1] < count and all(b - a >= 2 for a, b in itertools.pairwise(answers))
+    if answers[0] < 1 or answers[-1] >= len(found) or any(b - a < 2 for a, b in itertools.pairwise(answers)):
+        return False
+    pairs = ((turns.known_role(found[place - 1]), turns.known_role(found[place])) for place in answers)
+    return all(speakers == ("user", "assistant") for speakers in pairs)

@@ -23,7 +23,7 @@ _COMMENT: Final = re.compile(
 _LABEL: Final = re.compile(r"(?:\*\*)?((?:instruction|input|response)(?:\*\*)?:)")
 _WORDING: Final = tuple(
     piece.strip()
-    for piece in re.split(r"\{\w+\}|[.:;,]\s|\n", f"{prompts.PLAIN} {prompts.LOCALE} {prompts.CONTEXT}")
+    for piece in re.split(r"\{\w+\}|[.:;,]\s|\n", f"{prompts.CONTEXT} {prompts.PLAIN} {prompts.LOCALE}")
     if len(piece) >= 28 and ("pair" in piece or "instruction" in piece)  # other pieces may be anybody's words
 )
 

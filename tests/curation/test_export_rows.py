@@ -133,7 +133,8 @@ def test_a_scored_run_of_boosted_pairs_knows_what_they_were() -> None:
 def test_every_file_takes_what_a_turn_says(content: Any) -> None:
     fake = {"turns": [{"role": content, "content": content}, {"role": "user"}, {"role": "assistant"}], "answers": [2]}
     for given in (settings(files="parquet"), settings("preference", files="parquet", extra="column")):
-        row = one({**ROW, "extra": json.dumps({"messages": fake, "b": content})}, given)
+        turn = {"source_row": "a:1", "turn": 1, "extra": json.dumps({"messages": fake, "b": content})}
+        row = one({**ROW, **turn}, given)
         table = pa.Table.from_pylist([row], form_schema(given))
         (turns,) = table.column(0).to_pylist()
         assert all(isinstance(text, str) and "\0" not in text for turn in turns for text in turn.values())

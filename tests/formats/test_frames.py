@@ -21,6 +21,7 @@ ROLES = {
     "messages": ["user", "user", "assistant", "assistant", "system", "developer", "tool", "function"],
     "conversations": ["human", "human", "gpt", "gpt", "system", "observation", "function_call"],
 }
+Q, A = {"role": "user", "content": ""}, {"role": "assistant", "content": ""}
 SPEAKERS = {"human": "user", "gpt": "assistant"}
 
 
@@ -116,14 +117,16 @@ def test_more_turns_than_a_conversation_has_are_refused(read_turns: Read) -> Non
 @pytest.mark.parametrize(
     "odd",
     [
-        {"turns": [{}], "answers": [1]},
-        {"turns": [{}, {}], "answers": [0]},
-        {"turns": [{}, {}], "answers": []},
-        {"turns": [{}, {}, {}], "answers": [1, 2]},
-        {"turns": [{}, {}], "answers": [True]},
-        {"turns": [{}, {}], "answers": "1"},
+        {"turns": [Q], "answers": [1]},
+        {"turns": [Q, A], "answers": [0]},
+        {"turns": [Q, A], "answers": []},
+        {"turns": [Q, A, A], "answers": [1, 2]},
+        {"turns": [Q, A], "answers": [True]},
+        {"turns": [Q, A], "answers": "1"},
+        {"turns": [A, Q], "answers": [1]},
+        {"turns": [Q, {}], "answers": [1]},
         {"turns": "ab", "answers": [1]},
-        {"turns": [{}, {}], "answers": [1], "more": 1},
+        {"turns": [Q, A], "answers": [1], "more": 1},
         [{"role": "system", "content": "a"}, {"role": "assistant", "content": "b"}],
         [{"role": "user"}, {"role": "user"}],
         [],
@@ -131,9 +134,16 @@ def test_more_turns_than_a_conversation_has_are_refused(read_turns: Read) -> Non
 )
 def test_what_only_looks_like_a_frame_is_a_users_own_data(odd: Any) -> None:
     pair = Pair("a:1", None, None, "fr", "q", "", "a", (), json.dumps({"messages": odd}))
-    row = frames.assemble([pair])
-    assert [turn["content"] for turn in row["messages"]] == ["q", "a"]
-    assert row["extra"] == {"messages": odd}
+    for one in (pair, pair._replace(source_row="a:1", turn=1)):
+        row = frames.assemble([one])
+        assert [turn["content"] for turn in row["messages"]] == ["q", "a"]
+        assert row["extra"] == {"messages": odd}
+
+
+def test_a_frame_in_the_rest_of_a_pair_by_itself_is_a_users_own_data() -> None:
+    extra = {"messages": {"turns": [Q, A], "answers": [1]}}
+    row = conversations.to_row(Pair("a:1", None, None, "fr", "q", "", "a", (), json.dumps(extra)))
+    assert row["extra"] == extra
 
 
 def test_turns_without_a_frame_follow_each_other(read_turns: Read) -> None:
