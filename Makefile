@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 VLLM_VENV ?= .venv-vllm
+PEER_VENV ?= .venv-peer
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow test-vllm lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak clean
+.PHONY: help quickstart test test-slow test-vllm lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -54,14 +55,23 @@ bench-long-plan: $(VENV)/.installed
 bench-soak: $(VENV)/.installed
 	$(BIN)/python benchmarks/soak.py $(if $(PAIRS),--pairs $(PAIRS))
 
+## make bench-quality    faults found, untouched pairs, languages, separation, and speed beside datatrove (DATA=PATH)
+bench-quality: $(VENV)/.installed $(PEER_VENV)/.installed
+	$(BIN)/python benchmarks/quality.py --data $(DATA) --peer $(PEER_VENV)/bin/python $(QUALITY)
+
 ## make clean            remove the virtual environments and the quickstart's runs
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) runs/quickstart
+	rm -rf $(VENV) $(VLLM_VENV) $(PEER_VENV) runs/quickstart
 
 $(VLLM_VENV)/.installed: pyproject.toml requirements-vllm.txt
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt
 	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(PEER_VENV)/.installed: benchmarks/quality_peer.txt
+	$(PYTHON) -m venv $(PEER_VENV)
+	$(PEER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/quality_peer.txt
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -14,8 +14,11 @@ from pathlib import Path
 import fault_rows
 import faults
 import quality_faults
+import quality_languages
+import quality_separation
+import quality_speed
 
-PARTS = ("faults", "untouched")
+PARTS = ("faults", "untouched", "languages", "separation", "speed")
 
 
 def main() -> None:
@@ -33,8 +36,11 @@ def main() -> None:
         "--show", type=int, default=0, metavar="N", help="print N missed cases of each kind and language"
     )
     parser.add_argument("--odd", action="store_true", help="untouched pairs of odd source rows only")
+    parser.add_argument("--stride", type=int, default=1, help="for separation and speed, every so many rows")
+    parser.add_argument("--peer", metavar="PYTHON", help="Python of an environment with datatrove; none: ours alone")
     arguments = parser.parse_args()
-    rows = fault_rows.read(arguments.data / "expert_revisions")
+    revisions = arguments.data / "expert_revisions"
+    rows = fault_rows.read(revisions)
     languages = arguments.languages or sorted(rows)
     if "faults" in arguments.only:
         quality_faults.print_table(
@@ -48,6 +54,12 @@ def main() -> None:
         for language, one in told.items():
             for clean, finding in one.findings[: arguments.show]:
                 print(f"  {language} {clean.source_index} {finding}")
+    if "languages" in arguments.only:
+        quality_languages.report(quality_languages.identified(arguments.data / "alpaca_eval"))
+    if "separation" in arguments.only:
+        quality_separation.report(quality_separation.sides(revisions, arguments.half, arguments.stride))
+    if "speed" in arguments.only:
+        quality_speed.measure(revisions, arguments.peer, arguments.stride)
 
 
 if __name__ == "__main__":

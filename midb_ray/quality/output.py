@@ -34,6 +34,7 @@ _SCORES: Final = pa.schema(
         pa.field("translation", pa.float32(), nullable=False),
         pa.field("localisation", pa.float32(), nullable=False),
         pa.field("overall", pa.float32(), nullable=False),
+        pa.field("richness", pa.float32(), nullable=False),
         pa.field("has_source", pa.bool_(), nullable=False),
         pa.field("sisters", pa.int32()),
         pa.field("findings", pa.list_(pa.field("item", FINDING)), nullable=False),
@@ -59,10 +60,10 @@ _MEASURED: Final = pa.schema(
 )
 
 SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES, *_JUDGED, *_MEASURED])
-"""An output row: a pair as it was read, its scores (0 to 100), whether it was compared with its source, in how many other
-languages it has sisters (null where they were not looked for), and its findings; then the
-judge's scores with flaws and reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these
-are null where no judge or no model was asked."""
+"""An output row: a pair as it was read; its scores (0 to 100), its richness (0 to 1), whether it was compared with its source, in
+how many other languages it has sisters (null where they were not looked for), and its findings; then the judge's scores with flaws and
+reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these are null where no judge or no
+model was asked."""
 
 DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
 """The columns with scores."""
@@ -79,6 +80,7 @@ UNMEASURED: Final = "unmeasured"
 
 def columns(
     scores: Sequence[Scores],
+    richness: Sequence[float],
     sources: Sequence[Text | None],
     sisters: Sequence[int | None],
     findings: Sequence[Sequence[Finding]],
@@ -89,6 +91,7 @@ def columns(
         [one.translation for one in scores],
         [one.localisation for one in scores],
         [one.overall for one in scores],
+        list(richness),
         [source is not None for source in sources],
         list(sisters),
         [[_written(one) for one in found] for found in findings],
@@ -134,10 +137,11 @@ def with_findings(pairs: pa.Table, found: Sequence[Finding | None]) -> pa.Table:
         return pairs
     findings = pairs.column("findings").to_pylist()
     columns = {name: pairs.column(name).to_pylist() for name in Scores._fields}
+    rich = pairs.column("richness").to_pylist()
     for place, one in enumerate(found):
         if one is not None:
             findings[place].append(_written(one))
-            worth = scores(Finding(**known) for known in findings[place])
+            worth = scores((Finding(**known) for known in findings[place]), rich[place])
             for name, column in columns.items():
                 column[place] = getattr(worth, name)
     for name, column in {**columns, "findings": findings}.items():

@@ -1,7 +1,8 @@
 """From findings to scores: one for each dimension, 0 to 100, and one over all.
 
 A dimension's score is 100 for a pair without findings. Each finding takes its kind's weight, a share, of what is left; of one kind
-three count at most, so that a long text is not worse by its length alone. More findings never raise a score.
+three count at most, so that a long text is not worse by its length alone. Richness makes the last fifth of the content score. More
+findings never raise a score, and more richness never lowers one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import pyarrow.compute as pc
 from midb_ray.quality.findings import KINDS, Dimension, Finding
 
 BEST: Final = 100.0
+PLAIN: Final = 0.8
+"""The share of the content score that a response without any richness has; CoachLM's rubric puts it between 80 and 90."""
+
 _MOST: Final = 3  # findings of one kind that count
 
 
@@ -39,9 +43,10 @@ def overall(content: Any, translation: Any, localisation: Any) -> Any:
     return pc.divide(pc.add(worst, mean), 2.0)
 
 
-def scores(findings: Iterable[Finding]) -> Scores:
-    """The scores of a pair with these findings."""
+def scores(findings: Iterable[Finding], richness: float = 1.0) -> Scores:
+    """The scores of a pair with these findings and this richness, 0 to 1."""
     left: dict[Dimension, float] = {"content": 1.0, "translation": 1.0, "localisation": 1.0}
     for kind, count in Counter(one.kind for one in findings).items():
         left[KINDS[kind].dimension] *= math.pow(1 - KINDS[kind].weight, min(count, _MOST))
+    left["content"] *= PLAIN + (1 - PLAIN) * richness
     return Scores(**{name: round(BEST * share, 2) for name, share in left.items()})

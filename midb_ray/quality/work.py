@@ -54,7 +54,7 @@ class ScoreWork:
         scorer = _scorer(self)
         told = [None] * len(pairs) if self.sisters is None else sister_tasks.read(self.sisters, shard.shard, len(pairs))
         scored = [scorer.score(pair, one) for pair, one in zip(pairs, told, strict=True)]
-        columns = output.columns(*(zip(*scored, strict=True) if scored else ((), (), (), ())))
+        columns = output.columns(*(zip(*scored, strict=True) if scored else ((), (), (), (), ())))
         asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
         if not self.settings.measures:
             return pack(shard.shard, pairs, dead, asked, added=columns)

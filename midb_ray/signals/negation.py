@@ -53,7 +53,7 @@ def denials(text: str, language: str) -> list[str]:
         return []
     if signs.idioms is not None:
         text = signs.idioms.sub(" ", text)
-    return signs.strong.findall(text)
+    return list(signs.strong.findall(text))
 
 
 @lru_cache(maxsize=1)
