@@ -48,15 +48,22 @@ def myriads(text: str) -> set[str]:
     total, power, end = Decimal(0), 0, -1  # of the number that is being read, of its last group, and where it ends
     for match in _GROUP.finditer(text):
         digits, hundreds, sign = match.groups()
-        value = _decimal(digits)
+        value, own = _decimal(digits), _POWERS.get(sign, 0)
         if value is None:
             continue
-        own = _POWERS.get(sign, 0)
-        goes_on = match.start() == end and own < power
-        total, power, end = total * goes_on + value.scaleb(own + _POWERS.get(hundreds, 0)), own, match.end()
-        if goes_on or sign or hundreds:
-            found.add(f"{total.normalize():f}")
+        if match.start() == end and own < power:
+            found.discard(_plain(total))
+            total += value.scaleb(own + _POWERS.get(hundreds, 0))
+        else:
+            total = value.scaleb(own + _POWERS.get(hundreds, 0))
+        power, end = own, match.end()
+        if total != value:
+            found.add(_plain(total))
     return found
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
 
 
 def _decimal(digits: str) -> Decimal | None:

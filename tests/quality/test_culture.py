@@ -78,3 +78,25 @@ def test_a_temperature_below_zero_keeps_its_sign() -> None:
         (one,) = findings(text, LOCALES.resolve("fr"))
         assert text.response[one.start : one.end] == written
         assert (one.suggestion or "").replace("\u2212", "-").startswith("-40")
+
+
+def test_a_metric_amount_beside_excuses_only_the_quantity_that_it_equals() -> None:
+    assert not found("Das Brett misst 10 Zoll (25 cm).", "de")
+    assert [one.kind for one in found("Das Brett misst 10 Zoll und ist 3 cm dick.", "de")] == ["imperial_unit"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("길이는 12 mi입니다.", "ko"),
+        ("気温は華氏72度です。", "ja"),
+        ("長さは4.5 inです。", "ja"),
+        ("Le réservoir contient 12 gal.", "fr"),
+    ],
+)
+def test_abbreviations_and_units_in_front_are_found(text: str, language: str) -> None:
+    assert [one.kind for one in found(text, language)] == ["imperial_unit"]
+
+
+def test_a_preposition_is_no_inch() -> None:
+    assert not found("Nel 2010 erano 5 in tutto.", "it")

@@ -62,3 +62,9 @@ def test_english_is_at_home_in_tasks_about_english_titles_and_code() -> None:
 @pytest.mark.parametrize("text", ["", "42", "OK.", "x = f(y)", "\ud800", "<|" * 999])
 def test_what_is_too_short_to_tell_is_left_alone(text: str) -> None:
     assert found(text, text) == []
+
+
+def test_one_foreign_sentence_at_the_beginning_does_not_make_a_text_foreign() -> None:
+    rest = "La vieille tour du port mesure presque cinquante mètres. Elle date du moyen âge, et les bateaux la voient de loin."
+    opening = "Here is what is known of the old tower in the port and of its history."
+    assert [one.kind for one in found("Parlez de la tour.", f"{opening} {rest * 2}", "fr")] == ["foreign_sentence"]

@@ -46,3 +46,15 @@ def test_long_odd_input_ends_soon() -> None:
     for text in ("<a " * 20_000, "(" * 50_000 + "=", "```" * 20_000, '"' * 50_000):
         assert isinstance(pieces(text), list)
         assert isinstance(names(text), list)
+
+
+def test_a_record_of_keys_and_values_is_code_and_a_list_of_facts_is_not() -> None:
+    record = "Use this:\nstage: deploy\nretries: 3\nchecks:\n  - strict: true\n    only: [main]"
+    assert [span.of(record) for span in pieces(record)] == record.split("\n")[1:]
+    facts = "name: Ana\ncity: Porto\nhobby: chess and long walks"
+    assert pieces(facts) == []
+
+
+def test_a_declaration_and_a_class_by_itself_are_code() -> None:
+    assert all(map(is_statement, ["  margin: 0 auto;", "class Boat", "module Harbour"]))
+    assert not any(map(is_statement, ["class participation", "Note: bring water", "first: stir; then: rest"]))

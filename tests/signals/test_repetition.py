@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midb_ray.signals.repetition import repetition
+from midb_ray.signals.repetition import WINDOW, repetition, stutter
 
 WORDS = [
     "river",
@@ -76,3 +76,29 @@ def test_a_loop_is_no_longer_than_the_text_and_a_turn(text: str) -> None:
     found = repetition(text)
     assert 0 <= found.loop <= 2 * len(text)
     assert 0 <= found.share <= 1
+
+
+@pytest.mark.parametrize("unit", ["표면적 ", "the same few words ", "系で", "la la, "])
+def test_a_short_loop_is_a_stutter(unit: str) -> None:
+    before = "An ordinary beginning that says this and that of many things. "
+    assert stutter(before + unit * 12) >= len(unit) * 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ha ha ha, very, very funny",
+        "| --- | --- | --- | --- | --- | --- |",
+        "=" * 200,
+        "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12",
+        "She said yes. He said no. They said maybe. We said never. You said nothing.",
+        "",
+    ],
+)
+def test_ordinary_text_does_not_stutter(text: str) -> None:
+    assert stutter(text) == 0
+
+
+def test_stutters_of_long_texts_are_looked_for_soon() -> None:
+    for text in ("ab" * 500_000, "a" * 1_000_000, "abcd efgh " * 100_000, "".join(map(chr, range(32, 50_000)))):
+        assert 0 <= stutter(text) <= 2 * WINDOW
