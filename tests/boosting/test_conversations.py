@@ -131,6 +131,10 @@ def test_every_turn_comes_out_once_and_the_conversations_can_be_put_together(tmp
             {**turn, "content": ""} for turn in before["messages"]
         ]
 
+    times = {path: path.stat().st_mtime_ns for path in (first / "pairs").iterdir()}
+    assert cli.boost([*boost, *common]) == 0  # every shard is known to be done
+    assert {path: path.stat().st_mtime_ns for path in (first / "pairs").iterdir()} == times
+
     retry = ["--input", str(first), "--output", str(second), "--only", "kept_original"]
     settings = work_for(first, only=["kept_original"], shard_rows=8).settings
     (shard,) = again.plan(
