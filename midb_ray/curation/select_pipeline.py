@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from midb_ray.curation import choice, clusters, duplicates, select_output, select_summary, stretches, units
+from midb_ray.curation import choice, clusters, duplicates, keys, select_output, select_summary, stretches, units
 from midb_ray.curation.select_output import Verdicts
 from midb_ray.curation.select_settings import SelectSettings, fingerprint
 from midb_ray.curation.stretches import Source, Stretch
@@ -88,7 +88,7 @@ def _run(
         storage.delete(storage.join(run.uri, select_summary.FILE))
         if found is not None:
             logger.info("Resuming %s: %d of %d parts are written.", run.uri, done.sum(), len(done))
-        number = buckets.enough(sum(stretch.rows for stretch in plan), units.row_bytes(settings))
+        number = buckets.enough(sum(stretch.rows for stretch in plan), keys.unit_bytes(settings))
         scratch = storage.join(run.uri, _BUCKETS, run.digest)
         work = Work(settings, {one.uri: one.schema for one in runs}, run, scratch, number)
         watch = functools.partial(_watched, seconds=settings.progress_seconds, mine=mine)
@@ -142,8 +142,8 @@ def _compare(work: Work, count: int, bucket: int) -> int:
     """Write the pairs of duplicates in a bucket, unless that has been done; returns its number. Raises OSError and `UserError`."""
     if storage.info(_pairs_uri(work, bucket)) is None:
         table = buckets.read(work.keys, range(count), bucket).combine_chunks()
-        keys, named = table.column(buckets.KEY).to_numpy(), table.column("unit").to_numpy()
-        found = duplicates.edges(keys, named, units.sketches(table), work.settings.near_duplicates or 1.0)
+        found_keys, named = table.column(buckets.KEY).to_numpy(), table.column("unit").to_numpy()
+        found = duplicates.edges(found_keys, named, keys.sketches(table), work.settings.near_duplicates or 1.0)
         storage.write_bytes(_pairs_uri(work, bucket), found.astype(_PAIR).tobytes(), lasting=False)
     return bucket
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from midb_ray.curation import stretches
+from midb_ray.curation import keys, stretches
 from midb_ray.curation.select_settings import SelectSettings
 from midb_ray.curation.stretches import CONVERSATION, Stretch
 from midb_ray.runs import buckets, folder, storage
@@ -41,8 +41,6 @@ _SCHEMA: Final = pa.schema(
         pa.field("cluster", pa.uint32()),
     ]
 )
-_KEYS: Final = pa.schema([(buckets.KEY, pa.uint64()), ("unit", pa.int64()), ("sketch", pa.binary(minhash.SKETCH))])
-_SECTION: Final = 8  # bytes that tell a text's length, so that texts put together stay apart
 _BITS: Final = 32  # of a unit's name that are its place in its stretch; the stretch's number stands above
 _READERS: Final = 16
 
@@ -82,12 +80,6 @@ class Units(NamedTuple):
         """The numbers of units that tasks have named."""
         numbers: npt.NDArray[np.int64] = self.first[names >> _BITS] + (names & ((1 << _BITS) - 1))
         return numbers
-
-
-def row_bytes(settings: SelectSettings) -> int:
-    """What a unit takes in the buckets, before compression."""
-    bands = 0 if settings.near_duplicates is None else minhash.VALUES // minhash.band_rows(settings.near_duplicates)
-    return (bands + 1) * (8 + 8 + minhash.SKETCH) if settings.finds_duplicates else 0
 
 
 def starts(table: pa.Table) -> npt.NDArray[np.int64]:
@@ -135,11 +127,18 @@ def examine(work: Work, stretch: Stretch) -> None:
     if len(first):
         state, score = np.maximum.reduceat(state, first), np.minimum.reduceat(score, first)
     texts, names, languages = _texts(table, first)
-    digests = [_digest(language, some) for language, some in zip(languages, texts, strict=True)]
-    same = _first_alike(digests, state == PASSES) if settings.finds_duplicates else np.arange(len(first))
+    digests = [keys.digest(language, some) for language, some in zip(languages, texts, strict=True)]
+    same = keys.first_alike(digests, state == PASSES) if settings.finds_duplicates else np.arange(len(first))
     if settings.finds_duplicates:
         chosen = np.flatnonzero((state == PASSES) & (same == np.arange(len(first))))
-        buckets.write(work.keys, stretch.number, _keys(settings, stretch.number, chosen, languages, texts, digests))
+        own = keys.table(
+            settings,
+            chosen + (stretch.number << _BITS),
+            [languages[place] for place in chosen],
+            [texts[place] for place in chosen],
+            [digests[place] for place in chosen],
+        )
+        buckets.write(work.keys, stretch.number, own)
     _write(
         _uri(work, stretch.number),
         {
@@ -190,19 +189,6 @@ def names(work: Work, wanted: tuple[int, npt.NDArray[np.int64]]) -> pa.Array:
     return _read(work, stretch, ["row"]).column("row").combine_chunks().take(pa.array(places))
 
 
-def sketches(table: pa.Table) -> npt.NDArray[np.uint8]:
-    """The sketches beside the keys of a bucket, one a row."""
-    found: npt.NDArray[np.uint8] = np.empty((table.num_rows, minhash.SKETCH), np.uint8)
-    start = 0
-    for chunk in table.column("sketch").chunks:
-        whole = (
-            np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * minhash.SKETCH :] if len(chunk) else found[:0]
-        )
-        found[start : start + len(chunk)] = whole[: len(chunk) * minhash.SKETCH].reshape(-1, minhash.SKETCH)
-        start += len(chunk)
-    return found
-
-
 def _texts(table: pa.Table, first: npt.NDArray[np.int64]) -> tuple[list[list[str]], list[str], list[str]]:
     """The texts of each unit, its row, its language."""
     rows = list(zip(*(table.column(name).to_pylist() for name in _TEXTS), strict=True))
@@ -215,58 +201,9 @@ def _texts(table: pa.Table, first: npt.NDArray[np.int64]) -> tuple[list[list[str
     return texts, own.to_pylist(), chosen.column("language").to_pylist()
 
 
-def _digest(language: str, texts: list[str]) -> bytes:
-    """128 bits that are the same for the same texts, in the same language, only."""
-    found = xxhash.xxh3_128()
-    for text in (language, *texts):
-        content = text.encode()
-        found.update(len(content).to_bytes(_SECTION, "little"))
-        found.update(content)
-    return found.digest()
-
-
 def _tie(name: str, digest: bytes) -> int:
     """What decides between units of one score: by chance, and always the same."""
     return xxhash.xxh3_64_intdigest(name.encode(), int.from_bytes(digest[:8], "little"))
-
-
-def _first_alike(digests: list[bytes], passes: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """For each unit the first one that passes and has the same texts; of those that do not pass themselves."""
-    known: dict[bytes, int] = {}
-    return np.array(
-        [known.setdefault(digest, place) if passes[place] else place for place, digest in enumerate(digests)], np.int64
-    )
-
-
-def _keys(
-    settings: SelectSettings,
-    stretch: int,
-    chosen: npt.NDArray[np.int64],
-    languages: list[str],
-    texts: list[list[str]],
-    digests: list[bytes],
-) -> pa.Table:
-    """The keys of the chosen units: of all their texts, and one for each band of their signature if near duplicates are looked for.
-    With each goes a sketch to verify by; where only the same texts count, the digest takes its place."""
-    exact = np.frombuffer(b"".join(digests[place] for place in chosen), np.uint64).reshape(-1, 2)
-    keys = exact[:, :1]
-    sketches = exact.view(np.uint8).repeat(minhash.SKETCH // 16, axis=1)
-    if settings.near_duplicates is not None:
-        found = minhash.signatures(["\n".join(filter(None, texts[place])) for place in chosen])
-        seeds = np.array([xxhash.xxh3_64_intdigest(languages[place].encode()) for place in chosen], np.uint64)
-        bands = minhash.band_keys(found, minhash.band_rows(settings.near_duplicates), seeds)
-        keys, sketches = np.concatenate([keys, bands], axis=1), minhash.sketch(found)
-    copies = keys.shape[1]
-    flat = pa.py_buffer(np.ascontiguousarray(np.repeat(sketches, copies, axis=0)))
-    units = np.repeat(chosen + (stretch << _BITS), copies)
-    return pa.Table.from_arrays(
-        [
-            pa.array(keys.ravel()),
-            pa.array(units),
-            pa.FixedSizeBinaryArray.from_buffers(pa.binary(minhash.SKETCH), len(units), [None, flat]),
-        ],
-        schema=_KEYS,
-    )
 
 
 def _clusters(work: Work, languages: list[str], texts: list[list[str]]) -> npt.NDArray[np.uint32]:

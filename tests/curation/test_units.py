@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from midb_ray.curation import clusters, duplicates, stretches, units
+from midb_ray.curation import clusters, duplicates, keys, stretches, units
 from midb_ray.curation.select_settings import SelectSettings
 from midb_ray.runs import buckets
 from midb_ray.signals import minhash
@@ -28,8 +28,8 @@ def pairs_found(
     pairs = {(int(first), place) for place, first in enumerate(all_units.same) if first != place}
     for bucket in range(found.number):
         told = buckets.read(found.keys, range(len(plan)), bucket)
-        keys, named = told.column("key").to_numpy(), told.column("unit").to_numpy()
-        edges = duplicates.edges(keys, named, units.sketches(told), found.settings.near_duplicates or 1.0)
+        own, named = told.column("key").to_numpy(), told.column("unit").to_numpy()
+        edges = duplicates.edges(own, named, keys.sketches(told), found.settings.near_duplicates or 1.0)
         pairs |= {(int(one), int(other)) for one, other in all_units.numbered(edges)}
     return sorted(pairs)
 
