@@ -130,6 +130,12 @@ class ScoreJob:
     def tell(self, run: folder.RunFolder, figures: Figures, complete: bool) -> None:
         if complete:
             sister_join.tidy(run.uri)
+        found = sister_join.counted(run.uri) if self.settings.sisters.on else None
+        if found is not None and sister_join.look_strange(found, figures):
+            logger.warning(
+                "Very many pairs lack sentences of their sisters: does the same source_id stand for the same source in all "
+                "languages? If not, score without sisters.on."
+            )
         if not self.settings.sisters.on and has_source_ids(run.uri):
             logger.info("Rows have a source_id: --sisters.on compares the translations of one source with each other.")
         for reason, sentence in _MISSING.items():

@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -22,9 +23,10 @@ import xxhash
 from midb_ray.corpora.corpus import Corpus
 from midb_ray.corpora.plan import Plan
 from midb_ray.quality.settings import SourceSettings
-from midb_ray.quality.sister_tasks import Counts, Join, compare, gather, hand_out, parts_of, place_of
+from midb_ray.quality.sister_tasks import PARTS, Counts, Join, compare, gather, hand_out, parts_of, place_of
 from midb_ray.runs import buckets, folder, memory, patience, storage
 from midb_ray.runs.buckets import Buckets
+from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import RunFolder
 from midb_ray.runs.stream import Spread
 
@@ -37,6 +39,8 @@ _ROWS: Final = 65_536  # of a gathering task at most
 _BYTES: Final = 64 << 20  # of one, roughly
 _FEW_ROWS: Final = 2_048  # for which a task is worth its start
 _TASKS: Final = 64  # of a corpus that would be one
+_STRANGE: Final = 0.1  # of the pairs with sisters that lack a sentence of theirs; of real sisters 0.003 do
+_MANY: Final = 100  # pairs of which a share says something
 _SPACE: Final = 2 << 10  # bytes of a row in a file that does not tell them
 
 
@@ -59,16 +63,23 @@ def join(
     first, number = _tasks(plan)
     stages = [Buckets(storage.join(place_of(run.uri), f"{name}-{token}"), number) for name in ("members", "told")]
     work = Join(run, corpus, source, first, *stages)
-    pass_over = functools.partial(_pass, run.uri, seconds, spread)
     gathered = buckets.written(work.members)
-    pass_over(functools.partial(gather, work), [task for task in range(len(first) - 1) if task not in gathered])
-    compared = pass_over(functools.partial(compare, work), range(number))
+    left = [task for task in range(len(first) - 1) if task not in gathered]
     wanted = np.flatnonzero(~done).astype(np.int64)
-    pass_over(functools.partial(hand_out, work, wanted), range(number))
+    every = corpus.settings.progress_seconds
+
+    def results(label: str, task: Callable[[int], A], items: Sequence[int]) -> list[A]:
+        found = spread(functools.partial(_patient, run.uri, seconds, task), items)
+        return list(_watched(label, found, len(items), every))
+
+    results("gathered", functools.partial(gather, work), left)
+    compared = results("compared", functools.partial(compare, work), range(number))
+    results("told", functools.partial(hand_out, work, wanted), range(number))
     total = Counts(*map(sum, zip(*compared, strict=True)))
     folder.write_json(place_of(run.uri), _READY, {"token": token, "counts": total._asdict()})
-    for stage in stages:
-        buckets.delete(stage)
+    for name in storage.list_folders(place_of(run.uri)):  # those of an earlier plan among them
+        if name != PARTS:
+            storage.delete_folder(storage.join(place_of(run.uri), name))
     logger.info(
         "Of %s pairs with a source_id, %s have their source among their sisters and %s other translations to compare with.",
         *(f"{number:,}" for number in total[:3]),
@@ -80,6 +91,12 @@ def counted(run: str) -> Counts | None:
     """What the last join of a run has counted. Raises OSError."""
     found = _ready(run)
     return None if found is None else Counts(**found["counts"])
+
+
+def look_strange(found: Counts, figures: Figures) -> bool:
+    """Whether pairs lack so much of what their sisters say that these may be none."""
+    compared = found.with_source + found.with_translations
+    return sum(counts["omitted"] for counts in figures.reasons.values()) > _STRANGE * max(compared, _MANY)
 
 
 def tidy(run: str) -> None:
@@ -120,9 +137,14 @@ def _tasks(plan: Plan) -> tuple[tuple[int, ...], int]:
     return (*first, len(rows)), max(wide, min(total // _FEW_ROWS, _TASKS), 1)
 
 
-def _pass(run: str, seconds: float, spread: Spread, task: Callable[[int], A], items: Sequence[int]) -> list[A]:
-    """What a pass of tasks returns. Raises `UserError`."""
-    return list(spread(functools.partial(_patient, run, seconds, task), items))
+def _watched(label: str, results: Iterable[A], total: int, seconds: float) -> Iterator[A]:
+    """Results as they come; how far they are is told at intervals."""
+    last = time.monotonic()
+    for done, result in enumerate(results, 1):
+        yield result
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            logger.info("Looking for sisters: %d of %d parts are %s.", done, total, label)
 
 
 def _patient(run: str, seconds: float, task: Callable[[int], A], item: int) -> A:

@@ -25,6 +25,9 @@ from midb_ray.runs.buckets import Buckets
 from midb_ray.runs.folder import RunFolder
 from midb_ray.runs.shards import Shard
 
+PARTS: Final = "parts"
+"""The folder with a file for each shard."""
+
 MEMBERS: Final = 64
 """Pairs with one source that are compared; an id that millions share is none."""
 
@@ -73,7 +76,7 @@ def place_of(run: str) -> str:
 
 def parts_of(run: str) -> str:
     """The folder with what `read` reads."""
-    return storage.join(place_of(run), "parts")
+    return storage.join(place_of(run), PARTS)
 
 
 class Counts(NamedTuple):

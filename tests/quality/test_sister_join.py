@@ -20,6 +20,7 @@ from midb_ray.quality.settings import ScoreSettings, SourceSettings
 from midb_ray.quality.sister_join import Counts
 from midb_ray.quality.sisters import Told
 from midb_ray.runs import folder, inputs, shards, storage
+from midb_ray.runs.figures import Figures
 from tests.quality.test_sisters import TOWER
 
 ENGLISH = "The tower is 48 metres high. See https://turm.example/plan and write to {name}."
@@ -177,3 +178,27 @@ def test_a_corpus_without_source_ids_is_told_nothing(tmp_path: Path) -> None:
     corpora = Corpora(tmp_path, {"de": [row(None, "de", "Ja."), row("", "de", "Nein.")], "fr": []})
     assert corpora.join() == Counts()
     assert set(map(str, corpora.told().values())) == {str(NOTHING)}
+
+
+def test_sisters_that_lack_each_others_sentences_are_called_strange() -> None:
+    figures = Figures()
+    for number in range(1000):
+        figures.count("de", "flawed", ("omitted",) if number < 120 else ("lost_number",))
+    assert sister_join.look_strange(Counts(1000, 600, 400, 0), figures)
+    assert not sister_join.look_strange(Counts(1000, 800, 800, 0), figures)
+    few = Figures()
+    few.count("de", "flawed", ("omitted",))
+    assert not sister_join.look_strange(Counts(2, 2, 0, 0), few)
+
+
+def test_how_far_a_long_join_is_stands_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listen: Any) -> None:
+    monkeypatch.setattr(sister_join, "_FEW_ROWS", 9)
+    corpora = Corpora(tmp_path, towers(7))
+    settings = corpora.corpus.settings.model_copy(update={"progress_seconds": 1e-9})
+    corpora.corpus = Corpus(settings, LOCALES)
+    heard = listen(sister_join)
+    corpora.join()
+    assert "Looking for sisters: 5 of 5 parts are gathered." in heard
+    assert heard[-1] == (
+        "Of 35 pairs with a source_id, 0 have their source among their sisters and 35 other translations to compare with."
+    )
