@@ -24,7 +24,8 @@ from midb_ray.errors import UserError
 
 _SUBTAG = re.compile("[a-z]{2}|[a-z]{4}|[a-z0-9]{5,8}|[0-9]{3}|[0-9][a-z0-9]{3}")  # region, script, variant (RFC 5646)
 _SAMPLE_DATE = datetime.date(2024, 12, 25)
-_KEYS = {"codes", "region", "scripts", "group", "quotes", "units", "names"}
+_SAMPLE_TIME = datetime.time(15, 30)
+_KEYS = {"codes", "region", "scripts", "group", "quotes", "units", "marks", "names"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Locale:
 
     `language` is its ISO 639-1 code, `region` an ISO 3166 code, `tag` the canonical BCP-47 tag ("fr", or "fr-CA" when the
     region is not the default one), `scripts` Unicode script names with the main one first. Languages with the same
-    `group` count as one wherever text is identified.
+    `group` count as one wherever text is identified. `marks` are Western punctuation marks, each with the one that takes its place.
     """
 
     language: str
@@ -43,6 +44,7 @@ class Locale:
     group: str
     quotes: tuple[str, str]
     units: str
+    marks: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def _cldr(self) -> babel.Locale:
@@ -78,16 +80,23 @@ class Locale:
         return str(numbers.get_territory_currencies(self.region)[0])
 
     @cached_property
+    def counts_24_hours(self) -> bool:
+        """Whether times of day are counted to 24, and not twice to twelve."""
+        return "H" in str(dates.get_time_format("short", locale=self._cldr).pattern)
+
+    @cached_property
     def conventions_text(self) -> str:
-        """The conventions that matter in running text, as one English clause for prompts."""
+        """The conventions that matter in running text, as one English clause for prompts: what culture scoring looks for."""
         number = numbers.format_decimal(1234567.5, locale=self._cldr)
         short = dates.format_date(_SAMPLE_DATE, "short", locale=self._cldr)
         long = dates.format_date(_SAMPLE_DATE, "long", locale=self._cldr)
         price = numbers.format_currency(1234.5, self.currency, locale=self._cldr)
+        time = dates.format_time(_SAMPLE_TIME, "short", locale=self._cldr)
         opening, closing = self.quotes
+        marks = f", punctuation {' '.join(local for _, local in self.marks)}" if self.marks else ""
         return (
-            f"numbers as in {number}, dates as in {short} or {long}, prices as in {price}, {self.units} units, "
-            f"quotation marks {opening}…{closing}"
+            f"numbers as in {number}, dates as in {short} or {long}, times as in {time}, prices as in {price}, "
+            f"{self.units} units, quotation marks {opening}…{closing}{marks}"
         )
 
 
@@ -161,6 +170,7 @@ class Locales:
             group=entry.get("group", code),
             quotes=(entry["quotes"][0], entry["quotes"][-1]),
             units=entry["units"],
+            marks=tuple((entry.get("marks") or {}).items()),
         )
 
 
@@ -202,6 +212,11 @@ def _problem(code: object, entry: object) -> str | None:
         return f"units is {entry['units']!r}, expected metric or imperial"
     if not isinstance(entry["quotes"], str) or len(entry["quotes"]) != 2:
         return f"quotes is {entry['quotes']!r}, expected two characters"
+    marks = entry.get("marks") or {}
+    if not isinstance(marks, dict) or not all(
+        isinstance(one, str) and len(one) == 1 for pair in marks.items() for one in pair
+    ):
+        return f"marks is {marks!r}, expected a mapping from one mark to another"
     if not isinstance(entry["region"], str):
         return "YAML reads this region as something else than text; quote it"
     try:

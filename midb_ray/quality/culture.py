@@ -62,15 +62,11 @@ _POINT_DECIMAL: Final = re.compile(
 )
 _COMMA_DECIMAL: Final = re.compile(r"(?<![\w.,:/-])\d{1,3}(?:\.\d{3})+,\d{1,4}(?![\w.,]?\d|\w)")
 _PHONE: Final = re.compile(r"(?<![\d\w])\([2-9]\d\d\) ?\d{3}-\d{4}(?!\d)|, [A-Z]{2} \d{5}(?!\d)")
-_MARKS: Final[dict[str, tuple[str, re.Pattern[str], dict[str, str]]]] = {
-    "ja": (
-        "?!,.",
-        re.compile(r"(?<=[ぁ-んァ-ヶ一-龯])[?!,.](?=\s|$|[ぁ-んァ-ヶ一-龯])"),
-        {"?": "？", "!": "！", ",": "、", ".": "。"},
-    ),
-    "ar": ("?,;", re.compile(r"(?<=[ء-ي])[?,;](?=\s|$)"), {"?": "؟", ",": "،", ";": "؛"}),
-    "el": ("?", re.compile(r"(?<=[α-ωά-ώ])\?(?=\s|$)"), {"?": ";"}),
-}
+_LETTERS: Final = {
+    "Arabic": "ء-ي",
+    "Greek": "α-ωά-ώ",
+    "Hiragana": "ぁ-んァ-ヶ一-龯",
+}  # of scripts with marks of their own
 _SPANISH: Final = re.compile(r"[A-Za-zÁ-ú] ?([?!])(?=\s|$)")
 _QUOTED: Final = {mark: re.compile(rf"{mark}[^\W\d][^\n\"“”]{{1,200}}[\"”]") for mark in '"“'}
 _ADDRESS: Final[dict[str, tuple[re.Pattern[str], re.Pattern[str]]]] = {
@@ -157,7 +153,7 @@ def _forms(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
         if locale.language != "en" and any(map(plain.__contains__, _MONTHS)):
             for match in _ENGLISH_DATE.finditer(plain):
                 yield from _date(section, match, _MONTHS.index(match[1]) + 1, int(match[2]), "long", language)
-    if _HALF_DAY.search(plain) is not None and _counts_24(locale.tag):
+    if _HALF_DAY.search(plain) is not None and locale.counts_24_hours:
         for match in _TIME.finditer(plain):
             hour = int(match[1]) % 12 + (12 if match[3] in "Pp" else 0)
             local = dates.format_time(datetime.time(hour, int(match[2] or 0)), "short", locale=language)
@@ -183,9 +179,9 @@ def _references(section: str, plain: str, locale: Locale, names: Gazetteer) -> I
 
 def _marks(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
     """At most one finding for marks and one for quotation marks."""
-    marks, pattern, local = _MARKS.get(locale.language, ("", None, {}))
-    if pattern is not None and any(mark in plain for mark in marks) and (match := pattern.search(plain)):
-        yield Finding("punctuation", section, *match.span(), match[0], local[match[0]])
+    pattern = _foreign_marks(locale)
+    if pattern is not None and (match := pattern.search(plain)):
+        yield Finding("punctuation", section, *match.span(), match[0], dict(locale.marks)[match[0]])
     if locale.language == "es" and ("?" in plain or "!" in plain):
         for match in _SPANISH.finditer(plain):
             opening = {"?": "¿", "!": "¡"}[match[1]]
@@ -224,5 +220,11 @@ def _cldr(tag: str) -> babel.Locale:
 
 
 @lru_cache(maxsize=256)
-def _counts_24(tag: str) -> bool:
-    return "H" in str(dates.get_time_format("short", locale=_cldr(tag)).pattern)
+def _foreign_marks(locale: Locale) -> re.Pattern[str] | None:
+    """What finds a Western mark behind a letter of a script that has another; None where the locale has none of its own."""
+    letters = "".join(_LETTERS.get(script, "") for script in locale.scripts)
+    if not locale.marks or not letters:
+        return None
+    marks = "".join(re.escape(mark) for mark, _ in locale.marks)
+    follows = rf"|[{letters}]" if "Hiragana" in locale.scripts else ""  # no blank stands behind a mark
+    return re.compile(rf"[{marks}](?<=[{letters}].)(?=\s|${follows})")

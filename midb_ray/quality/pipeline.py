@@ -32,6 +32,7 @@ from midb_ray.quality.work import ScoreWork
 from midb_ray.runs import cluster, commit, folder, inputs, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.stream import Spread
+from midb_ray.signals import gazetteer
 
 logger = logging.getLogger("midb_ray")
 
@@ -56,8 +57,13 @@ def score(settings: ScoreSettings) -> int:
     if settings.needs_engine:
         engine = engines.pinned(settings.engine, engines.check(settings.engine))
         settings, identity = settings.model_copy(update={"engine": engine}), engines.identity(engine)
-    work = ScoreWork(settings, json.dumps(locales.fingerprint(), ensure_ascii=False))
-    return job.run(ScoreJob(work, fingerprint(settings, identity, locales.fingerprint())), files)
+    names = gazetteer.read(settings.gazetteer) if settings.gazetteer else {}
+    work = ScoreWork(
+        settings,
+        json.dumps(locales.fingerprint(), ensure_ascii=False),
+        names=json.dumps(names, ensure_ascii=False) if names else None,
+    )
+    return job.run(ScoreJob(work, fingerprint(settings, identity, locales.fingerprint(), names)), files)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from midb_ray.quality.richness import richness
 from midb_ray.quality.scores import Scores, scores
 from midb_ray.quality.settings import SourceSettings
 from midb_ray.quality.sisters import Told
+from midb_ray.signals.gazetteer import Gazetteer
 from midb_ray.signals.language import Identifier
 
 
@@ -29,10 +30,11 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """Scores pairs of the languages of `locales`. Raises `UserError` for a source language that is none of them."""
+    """Scores pairs of the languages of `locales`, with the names of a gazetteer. Raises `UserError` for a source language that is
+    none of them."""
 
-    def __init__(self, locales: Locales, source: SourceSettings) -> None:
-        self._locales, self._source = locales, source
+    def __init__(self, locales: Locales, source: SourceSettings, names: Gazetteer | None = None) -> None:
+        self._locales, self._source, self._names = locales, source, names
         self._origin = locales.resolve(source.language)
         self._identifier = Identifier(locales, translation.FEW_LETTERS, translation.SURE)
 
@@ -56,7 +58,7 @@ class Scorer:
         found = [*content.findings(text, locale), *translation.findings(text, locale, self._identifier)]
         if any(one.kind == "wrong_language" for one in found):
             return found  # such a pair has lost all of its source, and has the forms of its own language
-        found += [*culture.findings(text, locale), *lost]
+        found += [*culture.findings(text, locale, self._names), *lost]
         return found if source is None else found + consistency.inconsistencies(source, text, self._origin, locale)
 
 

@@ -76,6 +76,8 @@ _Switch = TypeVar("_Switch", DifficultySettings, ExplainedSettings)
 class ScoreSettings(PoolJobSettings):
     """Score every pair of a corpus for content, translation and localisation, with the findings behind each score."""
 
+    gazetteer: str | None = None
+    """YAML file that adds names which belong to one country, as in docs/culture.md."""
     engine: EngineSettings = EngineSettings(kind="echo")
     source: SourceSettings = SourceSettings()
     sisters: SisterSettings = SisterSettings()
@@ -124,8 +126,10 @@ class ScoreSettings(PoolJobSettings):
         return judge
 
 
-def fingerprint(settings: ScoreSettings, engine: dict[str, Any], locales: dict[str, Any]) -> dict[str, Any]:
-    """What an output of scoring depends on, beside the input files: flat keys, plain values."""
+def fingerprint(
+    settings: ScoreSettings, engine: dict[str, Any], locales: dict[str, Any], names: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What an output of scoring depends on, beside the input files: flat keys, plain values. `names` are added to the gazetteer."""
     parts: dict[str, Settings] = {"source": settings.source}
     if settings.sisters.on:
         parts["sisters"] = settings.sisters
@@ -141,4 +145,4 @@ def fingerprint(settings: ScoreSettings, engine: dict[str, Any], locales: dict[s
     if settings.needs_engine:
         left_out = () if settings.judge.on else _OF_ANSWERS
         said |= {f"engine.{key}": value for key, value in engine.items() if key not in left_out}
-    return {**said, **settings.reading(locales)}
+    return {**said, **({"gazetteer": names} if names else {}), **settings.reading(locales)}

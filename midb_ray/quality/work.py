@@ -22,6 +22,7 @@ from midb_ray.quality.scoring import Scorer
 from midb_ray.quality.settings import ScoreSettings
 from midb_ray.runs import shards
 from midb_ray.runs.figures import Figures
+from midb_ray.signals import gazetteer
 
 _UNASKED: Final = "unasked"  # column in flight: why a model is not asked about a pair
 
@@ -30,14 +31,16 @@ _UNASKED: Final = "unasked"  # column in flight: why a model is not asked about 
 class ScoreWork:
     """Picklable and hashable: each process builds readers and detectors from it once and keeps them.
 
-    `locales` are the languages' entries as JSON, so that nodes need not have the user's YAML file. `loaded` is a reference to a
-    `requests.Loaded` in Ray's store, `sisters` the folder with what pairs are told by theirs.
+    `locales` are the languages' entries as JSON and `names` those that the user adds to the gazetteer, so that nodes need not have
+    the user's YAML files. `loaded` is a reference to a `requests.Loaded` in Ray's store, `sisters` the folder with what pairs are
+    told by theirs.
     """
 
     settings: ScoreSettings
     locales: str
     loaded: Any = None
     sisters: str | None = None
+    names: str | None = None
 
     @property
     def corpus(self) -> Corpus:
@@ -110,7 +113,7 @@ def judgement(request: Request | None, completion: Completion | None) -> Verdict
 
 @functools.lru_cache(maxsize=2)
 def _scorer(work: ScoreWork) -> Scorer:
-    return Scorer(locales_of(work.locales), work.settings.source)
+    return Scorer(locales_of(work.locales), work.settings.source, gazetteer.load(work.names))
 
 
 @functools.lru_cache(maxsize=2)

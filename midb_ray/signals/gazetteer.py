@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,12 +46,10 @@ class Gazetteer:
 
 
 @lru_cache(maxsize=8)
-def load(extra: str | None = None) -> Gazetteer:
-    """The built-in names and those of the YAML file `extra`. Raises `UserError` for a file of another form."""
+def load(added: str | None = None) -> Gazetteer:
+    """The built-in names and those that `read` found in a file, as JSON."""
     text = resources.files("midb_ray.signals").joinpath("gazetteer.yaml").read_text(encoding="utf-8")
-    entries: dict[str, Any] = yaml.safe_load(text)
-    if extra is not None:
-        entries = {**entries, **_read(extra)}
+    entries: dict[str, Any] = {**yaml.safe_load(text), **(json.loads(added) if added else {})}
     forms: dict[str, list[str]] = {}
     local: dict[str, dict[str, str]] = {}
     for entry in entries.values():
@@ -59,7 +58,9 @@ def load(extra: str | None = None) -> Gazetteer:
     return Gazetteer({region: _pattern(names) for region, names in forms.items()}, local)
 
 
-def _read(path: str) -> dict[str, Any]:
+def read(path: str) -> dict[str, Any]:
+    """The names in a YAML file of the form of `gazetteer.yaml`; one that is built in is replaced. Raises `UserError` for a file of
+    another form."""
     added = yaml_file.read(path, "names in")
     if not isinstance(added, dict):
         raise UserError(f"{path}: expected a mapping from names to entries like those in gazetteer.yaml; write one.")
@@ -68,8 +69,11 @@ def _read(path: str) -> dict[str, Any]:
             raise UserError(f"{path}: {name!r}: expected region, forms and maybe local; correct the entry.")
         if not isinstance(entry["forms"], list) or not all(isinstance(form, str) and form for form in entry["forms"]):
             raise UserError(f"{path}: {name!r}: forms are expected to be a list of texts; quote each.")
-        if not isinstance(entry.get("local") or {}, dict):
+        local = entry.get("local") or {}
+        if not isinstance(local, dict) or not all(isinstance(one, str) for pair in local.items() for one in pair):
             raise UserError(f"{path}: {name!r}: local is expected to be a mapping from regions to names; correct it.")
+        if not isinstance(name, str) or not isinstance(entry["region"], str):
+            raise UserError(f"{path}: {name!r}: names and regions are expected to be texts; quote them.")
     return added
 
 

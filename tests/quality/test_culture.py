@@ -100,3 +100,17 @@ def test_abbreviations_and_units_in_front_are_found(text: str, language: str) ->
 
 def test_a_preposition_is_no_inch() -> None:
     assert not found("Nel 2010 erano 5 in tutto.", "it")
+
+
+def test_what_the_prompt_of_a_booster_asks_for_is_what_is_looked_for() -> None:
+    for locale in LOCALES:
+        asked = locale.conventions_text
+        assert all(f" {local}" in asked for _, local in locale.marks)
+        assert ("15" in asked.partition("times as in ")[2][:5]) == locale.counts_24_hours or locale.language in (
+            "ar",
+            "th",
+        )
+        for mark, local in locale.marks:
+            letter = {"ja": "か", "ar": "ب", "el": "α"}[locale.language]
+            marked = [one for one in found(f"{letter * 3}{mark}", locale.language) if one.kind == "punctuation"]
+            assert [one.suggestion for one in marked] == [local]
