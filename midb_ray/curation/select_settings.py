@@ -45,7 +45,7 @@ class SelectSettings(Settings):
     """The run folder of the selection: a path that every node sees, s3:// or gs://."""
     at_least: AtLeastSettings = AtLeastSettings()
     without: tuple[str, ...] = ()
-    """Kinds of findings; a pair with any of them is left out."""
+    """Kinds of findings; a pair with any of them is left out. Also unjudged, unmeasured."""
     near_duplicates: float | None = pydantic.Field(0.8, ge=0.3, le=1)
     """Pairs whose texts share this much (Jaccard similarity) count as one, and the best stays; none keeps them all."""
     exact_duplicates: bool = True

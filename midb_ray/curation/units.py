@@ -29,6 +29,8 @@ PASSES, FOUND, BELOW = 0, 1, 2
 """Whether a unit passes by itself, has a finding that excludes, or a score below the lowest; of turns the greatest counts."""
 
 _TEXTS: Final = ("instruction", "input", "response")
+_LACKING: Final = {"unjudged": "judge_error", "unmeasured": "likelihood_error"}
+"""What scoring counts beside kinds of findings, and the column that says why it is so."""
 _SCHEMA: Final = pa.schema(
     [
         pa.field("row", pa.large_string()),
@@ -103,8 +105,10 @@ def below(table: pa.Table, settings: SelectSettings, name: str) -> npt.NDArray[n
 
 
 def found(table: pa.Table, kinds: Iterable[str]) -> npt.NDArray[np.bool_]:
-    """Which rows have a finding of one of these kinds."""
+    """Which rows have a finding of one of these kinds, or lack what was asked for and is called so."""
     mask = np.zeros(table.num_rows, bool)
+    for column in {_LACKING.get(kind) for kind in kinds} & set(table.column_names):
+        mask |= pc.is_valid(table.column(column)).to_numpy()
     findings = table.column("findings").combine_chunks()
     told = pc.struct_field(pc.list_flatten(findings), "kind").cast(pa.large_string())
     hits = pc.is_in(told, pa.array(sorted(kinds), pa.large_string())).to_numpy(zero_copy_only=False)
@@ -116,7 +120,7 @@ def examine(work: Work, stretch: Stretch) -> None:
     """Write the keys of a stretch's units that pass, then what is known of all of them. Raises OSError and `UserError`."""
     folder.prove_shared(work.run.uri, work.run.nonce)
     settings = work.settings
-    columns = {"row", "language", "findings", CONVERSATION, *_TEXTS, *stretches.DIMENSIONS}
+    columns = {"row", "language", "findings", CONVERSATION, *_TEXTS, *stretches.DIMENSIONS, *_LACKING.values()}
     table = stretches.read(stretch, work.columns[stretch.run], columns)
     first = starts(table)
     score = table.column(settings.by).to_numpy()
