@@ -62,8 +62,8 @@ _MEASURED: Final = pa.schema(
 SCORED_SCHEMA: Final = pa.schema([*PAIR_SCHEMA, *_SCORES, *_JUDGED, *_MEASURED])
 """An output row: a pair as it was read; its scores (0 to 100), its richness (0 to 1), whether it was compared with its source, in
 how many other languages it has sisters (null where they were not looked for), and its findings; then the judge's scores with flaws
-and reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these are null where no judge or
-no model was asked."""
+and reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these are null where no judge
+or no model was asked."""
 
 DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
 """The columns with scores."""
