@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from midb_ray.signals.sentences import Span, lines, sentences
 
-_LINES: Final = {(1, 1): 0.0, (1, 0): 4.0, (0, 1): 4.0}
+_LINES: Final = {(1, 1): 0.0, (1, 0): 4.0, (0, 1): 4.0, (2, 1): 3.5, (1, 2): 3.5}
 """What the kinds of pairs of lines cost, in the measure of a squared deviation: -ln of how rare they are, roughly."""
 
-_SENTENCES: Final = {**_LINES, (2, 1): 2.5, (1, 2): 2.5}
+_SENTENCES: Final = {**_LINES, (2, 1): 2.5, (1, 2): 2.5, (3, 1): 4.5, (1, 3): 4.5}
 """The same for sentences, of which translators make one of two."""
 
 _SPREAD: Final = 6.8  # variance of a translation's length for each character of its source, as Gale and Church found it

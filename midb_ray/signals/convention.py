@@ -35,9 +35,10 @@ _OTHER: Final = re.compile(  # what makes another unit of it, which is not conve
     r" ?(?:/|cub|cúb|quadr|cuadr|carr|مربع|مكعب|vuông|khối|persegi|padu|kubik|čtver|krych|kare|küp|куб|квадр|τετρ|κυβ|square|per )"
 )
 _MINUS: Final = re.compile(r"(?<!\w)[-\u2212]$")  # in front of a temperature
+_SPACES: Final = re.compile(r"\s")
 _TENFOLD: Final = 1_000
 _ROUNDING: Final = 0.025  # of the decimal logarithm: "about 15 cm" beside six inches
-_DEGREES: Final = 3.0  # degrees Celsius by which a temperature may be rounded
+_DEGREES: Final = 5.0  # degrees Celsius by which a temperature may be rounded
 
 
 class Quantity(NamedTuple):
@@ -118,7 +119,7 @@ def value(text: str, locale: Locale) -> float:
     if not text[0].isdigit():
         return float(unit_words.spelled(locale.language).get(text.casefold(), 1))
     whole, _, part = text.partition("/")
-    text = whole.replace("٫", ".").replace("٬", "")
+    text = _SPACES.sub("", whole).replace("٫", ".").replace("٬", "")
     groups = re.split("[.,]", text)
     marks = re.findall("[.,]", text)
     decimal = len(marks) > 0 and (len(groups[-1]) != 3 or (len(marks) == 1 and marks[0] == locale.decimal))

@@ -86,7 +86,7 @@ def fewer(before: str, after: str) -> list[str]:
 def _has_all(wanted: list[Number], after: str) -> bool:
     """Whether every number of `after` is one of those that are wanted."""
     known = set().union(*(number.values for number in wanted))
-    return all(not known.isdisjoint(number.values) for number in numbers(after))
+    return all(not known.isdisjoint(number.values) for number in numbers(structure.without_markers(after)))
 
 
 def _sides(before: str, after: str) -> tuple[str, str]:

@@ -19,7 +19,8 @@ _UNSPACED: Final = frozenset({"ja", "th"})
 _SHORT: Final = {"inch": r"in(?![A-Za-z])\.?", "mile": "mi(?![A-Za-z])"}
 _NO_SHORT: Final = {"inch": ("en", "it", "de"), "mile": ("it", "es", "cs")}  # languages in which that is another word
 _SPACELESS_AFTER: Final = frozenset({"ja", "ko", "th"})  # a particle follows the unit without a space
-_NUMBER: Final = r"(\d(?<![\w.,/:$€£]\d)\d{0,8}(?:[.,٫٬]\d{1,3}){0,3}(?:/\d{1,2})?)"
+_FIGURE: Final = r"(?:[.,٫٬ \u00a0\u202f]\d{3}(?!\d)|[.,٫٬]\d{1,3}){0,3}"  # what follows the first digits of a number
+_NUMBER: Final = rf"(\d(?<![\w.,/:$€£]\d)(?<!\d[ \u00a0\u202f]\d)\d{{0,8}}{_FIGURE}(?:/\d{{1,2}})?)"
 _RANGE: Final = r"(?:(?: ?[-–—~～〜] ?| (?:a|à|bis|to|до|až|إلى|đến|hingga|sampai) )(\d{1,9}(?:[.,٫٬]\d{1,3})?))?"
 _GAP: Final = r"[ \u00a0\u202f-]{0,2}"
 
@@ -122,7 +123,7 @@ def metric(name: str, language: str) -> re.Pattern[str]:
     names = {re.escape(one) for unit in named for one in _cldr_names(f"{kind}-{unit}", language)}
     ends = r"(?![a-zA-Z])"
     return re.compile(
-        rf"(?<![\d.,])(\d{{1,9}}(?:[.,٫٬]\d{{1,3}}){{0,3}})[ \u00a0\u202f]?(?:(?:{'|'.join(units)}){ends}|{'|'.join(names)})",
+        rf"(?<![\d.,])(?<!\d[ \u00a0\u202f])(\d{{1,9}}{_FIGURE})[ \u00a0\u202f]?(?:(?:{'|'.join(units)}){ends}|{'|'.join(names)})",
         re.IGNORECASE,
     )
 
