@@ -38,7 +38,10 @@ _LINE_ENDS = str.maketrans(
     {end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 )  # those that JSON leaves as they are
 
-CONTEXT = "What follows was said before in the same conversation, one turn a line; it helps to understand the pair and is no part of it:"
+CONTEXT = (
+    "What follows was said before in the same conversation, one turn a line; "
+    "it helps to understand the pair and is no part of it:"
+)
 
 PLAIN = (
     "Below is an instruction pair. Rewrite it so that it becomes more specific, more detailed, more logical and free of "

@@ -25,7 +25,9 @@ def modules_after(arguments: list[str]) -> tuple[int, str, set[str]]:
     return done.returncode, shown + done.stderr, set(heavy.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([job, "--help"] for job in ("boost", "export", "select", "train"))])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([job, "--help"] for job in ("boost", "export", "select", "train"))]
+)
 def test_help_is_complete_and_loads_nothing_heavy(arguments: list[str]) -> None:
     code, shown, heavy = modules_after(arguments)
     assert (code, heavy) == (0, set())

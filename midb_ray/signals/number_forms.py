@@ -27,7 +27,12 @@ _AROUND_THE_CLOCK: Final = re.compile(r"\b24/7\b")
 _FOOTNOTE: Final = re.compile(r"[^\W\d_]{4,}(\d{1,2})(?=[.,;:]?(?:\s|$))")
 _GRADE: Final = re.compile(r"\bK-(\d{1,2})\b")
 _BOTH: Final = re.compile(
-    r"(\d[\d.,]{0,12}) ?°? ?[A-Za-z]{1,12}(?: [a-z]{1,12})? ?\((?:about |approximately |~|≈)?(\d[\d.,]{0,12}) ?°? ?[A-Za-z]"
+    r"(\d[\d.,]{0,12}) ?°? ?([A-Za-z]{1,12}(?: [a-z]{1,12})?) ?"
+    r"\((?:about |approximately |~|≈)?(\d[\d.,]{0,12}) ?°? ?([A-Za-z]{1,12})"
+)
+_IMPERIAL: Final = re.compile(
+    r"(?:F|fahrenheit|mi|miles?|mph|ft|feet|foot|in|inch(?:es)?|yards?|yd|lbs?|pounds?|oz|ounces?|gal|gallons?|acres?)\b",
+    re.IGNORECASE,
 )
 _DUAL: Final = re.compile(r"[ء-ي]{2,}(?:ين|ان)(?:ِ)?(?![ء-ي])")
 _RAISED: Final = re.compile("[²³¹⁰⁴-⁹₀-₉¼-¾⅐-ⅿ①-⑳]")
@@ -49,15 +54,15 @@ def plain(text: str) -> str:
 
 def excused(before: str, after: str, is_alike: bool) -> frozenset[str]:
     """Digits of `before`, the source, that a translation need not have: footnote marks behind a word, the grades of "K-12", and of
-    a quantity given in two units the one that `after` left out, if all its numbers stand in `before` (`is_alike`)."""
+    a quantity given in two units the imperial one, if `after` has the other and all its numbers stand in `before` (`is_alike`)."""
     found = {match[1] for match in _FOOTNOTE.finditer(before)} | {match[1] for match in _GRADE.finditer(before)}
     if _AROUND_THE_CLOCK.search(before):
         found |= {"24", "7"}
     for match in _BOTH.finditer(before) if is_alike else ():
-        one, other = match[1].rstrip(".,"), match[2].rstrip(".,")
-        if one in after:
+        one, other = match[1].rstrip(".,"), match[3].rstrip(".,")
+        if one in after and _IMPERIAL.match(match[4]):
             found.add(other)
-        if other in after:
+        if other in after and _IMPERIAL.match(match[2]):
             found.add(one)
     return frozenset(found)
 
