@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 
-from midb_ray.engines import bundles, duplicates, halt, halving, loading, vital_signs
+from midb_ray.engines import bundles, duplicates, halt, halving, loading, outcomes, vital_signs
 from midb_ray.engines.base import Completion, Continuation, Engine, EngineError, Likelihood, Request, Scorer
 from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.engines.meter import Meter
@@ -114,15 +114,15 @@ class EngineActor:
     async def _through(self, parcel: pa.Table) -> pa.Table:
         shard = parcel.column("shard")[0].as_py()
         if await asyncio.to_thread(halt.is_called, self._run.uri):
-            return halt.undone(shard)
+            return outcomes.undone(shard)
         if self._broken is not None:
-            return refusal(shard, self._broken)
+            return outcomes.refused(shard, self._broken)
         try:
-            return _report(shard, await self._take(shard, parcel))
+            return outcomes.done(shard, await self._take(shard, parcel))
         except UserError as error:
-            return refusal(shard, error)
+            return outcomes.refused(shard, error)
         except OSError as error:
-            return refusal(shard, storage.explain(error, self._run.uri, "write to"))
+            return outcomes.refused(shard, storage.explain(error, self._run.uri, "write to"))
 
     async def _take(self, shard: int, parcel: pa.Table) -> Figures:
         if not self._proven:
@@ -240,15 +240,3 @@ class EngineActor:
         self._meter.count(sent, answered.tokens, told)
         memory.give_back()
         return figures
-
-
-_REPORT = pa.schema([("shard", pa.int64()), ("figures", pa.string()), ("error", pa.string())])
-
-
-def refusal(shard: int, error: UserError) -> pa.Table:
-    """The row that stands for a shard which nothing can be done with until the user mends something."""
-    return pa.table({"shard": [shard], "figures": [None], "error": [str(error)]}, schema=_REPORT)
-
-
-def _report(shard: int, figures: Figures) -> pa.Table:
-    return pa.table({"shard": [shard], "figures": [figures.to_json()], "error": [None]}, schema=_REPORT)

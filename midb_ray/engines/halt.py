@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import time
 
-import pyarrow as pa
-
 from midb_ray.runs import storage
 
 FILE = "halt"
@@ -43,9 +41,3 @@ def is_called(run: str) -> bool:
         pass
     _clear_at[run] = now
     return False
-
-
-def undone(shard: int) -> pa.Table:
-    """The row that stands for a shard which was left as it was: it has neither figures nor an error."""
-    schema = pa.schema([("shard", pa.int64()), ("figures", pa.string()), ("error", pa.string())])
-    return pa.table({"shard": [shard], "figures": [None], "error": [None]}, schema=schema)

@@ -23,8 +23,8 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from midb_ray.engines import backpressure, bundles, halt
-from midb_ray.engines.actor import EngineActor, EngineBuilder, Work, refusal
+from midb_ray.engines import backpressure, bundles, halt, outcomes
+from midb_ray.engines.actor import EngineActor, EngineBuilder, Work
 from midb_ray.engines.answers import AnswerStore
 from midb_ray.engines.pool_settings import ROWS_AT_ONCE, PoolSettings
 from midb_ray.errors import UserError
@@ -165,7 +165,7 @@ def _store(pool: PoolSettings) -> Any:
 def _prepared(run: str, prepare: Callable[[Shard], pa.Table], seconds: float, bundle: pa.Table) -> pa.Table:
     found = from_table(bundles.unfold(bundle))
     if halt.is_called(run):
-        return bundles.fold(*(halt.undone(shard.shard) for shard in found))
+        return bundles.fold(*(outcomes.undone(shard.shard) for shard in found))
     prepared = []
     try:
         for shard in found:
@@ -173,7 +173,7 @@ def _prepared(run: str, prepare: Callable[[Shard], pa.Table], seconds: float, bu
                 reading = functools.partial(prepare, shard)
                 prepared.append(patience.persist(reading, seconds, f"Shard {shard.shard}, reading it"))
     except UserError as error:  # it ends the run: what stands beside it is not begun
-        return bundles.fold(refusal(shard.shard, error))
+        return bundles.fold(outcomes.refused(shard.shard, error))
     finally:
         memory.give_back()
     return bundles.fold(*prepared)

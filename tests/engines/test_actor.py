@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from midb_ray.engines import actor, bundles
+from midb_ray.engines import actor, bundles, outcomes
 from midb_ray.engines.base import Completion, EngineError, Request
 from midb_ray.engines.flight import pack, unpack
 from midb_ray.engines.pool_settings import PoolSettings
@@ -248,7 +248,7 @@ def test_an_engine_that_cannot_be_built_is_one_sentence(tmp_path) -> None:
 
 def test_what_an_earlier_stage_refused_is_passed_on(tmp_path) -> None:
     opened, engine = folder.open_run(str(tmp_path / "run"), "boost", {}, {}), Picky()
-    report = take(opened, lambda: engine, actor.refusal(5, UserError("Cannot read a.jsonl.")))
+    report = take(opened, lambda: engine, outcomes.refused(5, UserError("Cannot read a.jsonl.")))
     assert report == {"shard": 5, "figures": None, "error": "Cannot read a.jsonl."}
     assert engine.calls == []
 

@@ -57,7 +57,8 @@ def test_a_stumbling_judge_loses_no_pair_and_every_token_is_counted(tmp_path: Pa
         None,
         None,
     )
-    assert unread["overall"] == 100  # what the signals say
+    assert (unread["translation"], unread["localisation"]) == (100, 100)  # what the signals say
+    assert unread["overall"] > 90
     for row in found.values():
         assert (row["judge_content"], row["judge_translation"], row["judge_localisation"]) == (90, 80, 100)
         assert (row["content"], row["translation"], row["localisation"], row["overall"]) == (90, 80, 100, 85)
