@@ -13,7 +13,7 @@ from midb_ray.pairs import PAIR_SCHEMA, TEXT, Text
 from midb_ray.quality.findings import HINT, KINDS, Finding, writable
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.measures import Measures
-from midb_ray.quality.scores import Scores, overall, scores
+from midb_ray.quality.scores import PLAIN, Scores, overall, scores
 from midb_ray.runs.figures import Figures
 
 FINDING: Final = pa.struct(
@@ -117,6 +117,7 @@ def rows(
     found: Sequence[Verdict | str | None] = [None] * pairs.num_rows if judged is None else judged
     verdicts = [one if isinstance(one, Verdict) else None for one in found]
     errors = [one if isinstance(one, str) else None for one in found]
+    pairs = _by_defects(pairs, pa.array([one is not None for one in verdicts], pa.bool_()))
     for name in DIMENSIONS:
         given = pa.array([None if one is None else getattr(one, name) for one in verdicts], pa.float32())
         if name == "overall":
@@ -129,6 +130,14 @@ def rows(
     for field, column in zip(_MEASURED, columns, strict=True):
         pairs = pairs.append_column(field.name, pa.array(column, field.type))
     return pairs.select(SCORED_SCHEMA.names).cast(SCORED_SCHEMA)
+
+
+def _by_defects(pairs: pa.Table, judged: pa.Array) -> pa.Table:
+    """Pairs whose content score leaves richness out where a judge has judged: how rich they are is for it to say."""
+    content = pairs.column("content")
+    share = pc.add(pc.multiply(pairs.column("richness"), 1 - PLAIN), PLAIN)
+    defects = pc.cast(pc.divide(content, share), pa.float32())
+    return _with(pairs, "content", pc.if_else(judged, pc.round(defects, 2), content))
 
 
 def with_findings(pairs: pa.Table, found: Sequence[Finding | None]) -> pa.Table:
