@@ -41,13 +41,15 @@ def choose(known: Units, group: Places, settings: SelectSettings) -> Choice:
     for language in range(len(known.languages)):
         mine = np.flatnonzero((known.language == language) & (verdict == KEPT))
         mine = mine[_best_first(known, mine)]
-        total = int(known.rows[mine].sum())
         diversity = settings.diversity
-        if diversity.on:
-            most = min(_share(diversity.share or 1, total), diversity.pairs or total)
+        if diversity.on:  # a conversation is one of its cluster, however long it is
+            most = min(_share(diversity.share or 1, len(mine)), diversity.pairs or len(mine))
             mine = _leave_out(verdict, mine, _in_cluster(known, mine) > most, QUOTA)
         total = int(known.rows[mine].sum())
-        mine = _leave_out(verdict, mine, np.cumsum(known.rows[mine]) > _share(settings.keep, total), SCORE)
+        before = (
+            np.cumsum(known.rows[mine]) - known.rows[mine]
+        )  # a conversation that reaches beyond the share is kept whole
+        mine = _leave_out(verdict, mine, before >= _share(settings.keep, total), SCORE)
         if settings.limit is not None:
             _leave_out(verdict, mine, np.cumsum(known.rows[mine]) > settings.limit, LIMIT)
     return Choice(verdict, instead)
@@ -81,14 +83,13 @@ def _share(share: float, total: int) -> int:
 
 
 def _in_cluster(known: Units, ranked: Places) -> Places:
-    """For each unit the pairs of its cluster, from the best to its own."""
+    """For each unit how many of its cluster there are, from the best to itself."""
     order = np.argsort(known.cluster[ranked], kind="stable")
     clusters = known.cluster[ranked][order]
-    sums = np.cumsum(known.rows[ranked][order])
     first = np.r_[True, clusters[1:] != clusters[:-1]] if len(order) else np.empty(0, bool)
-    before = np.r_[0, sums][np.flatnonzero(first)]
+    places = np.arange(len(order))
     found = np.empty(len(order), np.int64)
-    found[order] = sums - before[np.cumsum(first) - 1]
+    found[order] = places - places[first][np.cumsum(first) - 1] + 1
     return found
 
 

@@ -34,11 +34,12 @@ _CONVERT: Final = re.compile(
     re.IGNORECASE,
 )
 _DOLLARS: Final = re.compile(
-    r"(?<![\w$])(?:US ?)?\$ ?\d{1,12}+(?:[.,]\d{1,12}+){0,4}+(?![\w\\^_$]| ?[\\^])|(?<![A-Za-z\d.,])\d[\d.,]{0,15}"
+    r"(?<![\w$])(?:US ?)?\$ ?\d{1,12}+(?:[.,]\d{1,12}+){0,4}+(?![\w\\^_$}]| ?[\\^])|(?<![A-Za-z\d.,])\d[\d.,]{0,15}"
     r" ?(?:\$(?![\w$])|USD\b"
     r"|(?:US[- ])?(?:[Dd]ollars?|dólar(?:es)?|dollari|долларов|доллара?|دولارا?ً?|دولارات|dolar(?:lık|ů|y)?|ドル|달러|δολάρια"
     r"|ดอลลาร์|đô[ -]la|đô)(?![a-z]))",
 )
+_MATH: Final = re.compile(r"\$(?=[^\s$])[^$\n]{1,200}(?<=[^\s$])\$(?!\d)")  # what LaTeX sets as a formula
 _MONTHS: Final = [
     "January",
     "February",
@@ -95,6 +96,8 @@ def findings(text: Text, locale: Locale, names: Gazetteer | None = None) -> list
         if not content:
             continue
         plain = structure.blanked(content)
+        if "$" in plain:
+            plain = _MATH.sub(lambda match: " " * len(match[0]), plain)
         if _DIGIT.search(plain):
             found += _amounts(section, plain, locale, abroad)
             found += _forms(section, plain, locale)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from midb_ray.locales import Locale, Locales
 from midb_ray.pairs import Pair, Text
 from midb_ray.quality import consistency, content, culture, translation
-from midb_ray.quality.findings import Finding, few
+from midb_ray.quality.findings import Finding, few, writable
 from midb_ray.quality.richness import richness
 from midb_ray.quality.scores import Scores, scores
 from midb_ray.quality.settings import SourceSettings
@@ -75,4 +75,4 @@ def source_of(extra: str | None, columns: SourceSettings) -> Text | None:
     texts = [row.get(name) for name in (columns.instruction, columns.input, columns.response)]
     if not isinstance(texts[0], str) or not isinstance(texts[2], str):
         return None
-    return Text(texts[0], texts[1] if isinstance(texts[1], str) else "", texts[2])
+    return Text(*(writable(one) if isinstance(one, str) else "" for one in texts))

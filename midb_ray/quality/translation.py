@@ -9,9 +9,9 @@ from typing import Final
 from midb_ray.locales import Locale
 from midb_ray.pairs import Text
 from midb_ray.quality.findings import Finding, cut
-from midb_ray.signals import language, structure
+from midb_ray.signals import code, language, structure
 from midb_ray.signals.language import Identifier
-from midb_ray.signals.sentences import lines, sentences
+from midb_ray.signals.sentences import Span, lines, sentences
 
 FEW_LETTERS: Final = 12
 """Letters of a text from which on its language is told; see `language.Identifier`. With 0.5 for sure, 0.997 of the benchmark
@@ -19,6 +19,11 @@ prompts in 16 languages are identified right, and nearly all others are left ope
 
 SURE: Final = 0.5
 
+_PROSE: Final = 7
+"""Words of a text that is told by its letters alone, if most are in small letters. Phrases and lists of names need a word that only
+another language has."""
+
+_ANY_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _WORD: Final = re.compile(r"[a-z]+(?:['’][a-z]+)?")
 _FUNCTION_WORDS: Final = frozenset(
     re.findall(
@@ -51,7 +56,21 @@ def _is_foreign(content: str, locale: Locale, identifier: Identifier) -> bool:
     """Whether a text is in another language, and not only its first sentence."""
     if identifier.agrees(content, locale) is not False:
         return False
+    if (spans := code.pieces(content)) and identifier.agrees(_without(content, spans), locale) is not False:
+        return False  # a program by itself is in no language
+    if not _is_prose(content) and not language.has_words(content, locale):
+        return False
     return len(content) < 2 * language.SAMPLE or not identifier.agrees(content[len(content) // 2 :], locale)
+
+
+def _is_prose(content: str) -> bool:
+    words = _ANY_WORD.findall(content[: 4 * language.SAMPLE])
+    return len(words) >= _PROSE and 2 * sum(map(str.islower, words)) > len(words)
+
+
+def _without(content: str, spans: list[Span]) -> str:
+    places = [0, *(place for span in spans for place in span), len(content)]
+    return " ".join(content[first:last] for first, last in zip(places[::2], places[1::2], strict=True))
 
 
 def _may_be_foreign(text: Text, section: str, identifier: Identifier, locale: Locale) -> bool:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
+import babel
 import yaml
 
 from midb_ray import yaml_file
@@ -67,14 +68,27 @@ def read(path: str) -> dict[str, Any]:
     for name, entry in added.items():
         if not isinstance(entry, dict) or set(entry) - _KEYS or not {"region", "forms"} <= set(entry):
             raise UserError(f"{path}: {name!r}: expected region, forms and maybe local; correct the entry.")
-        if not isinstance(entry["forms"], list) or not all(isinstance(form, str) and form for form in entry["forms"]):
-            raise UserError(f"{path}: {name!r}: forms are expected to be a list of texts; quote each.")
+        forms = entry["forms"]
+        if (
+            not isinstance(forms, list)
+            or not forms
+            or not all(isinstance(form, str) and form.strip() for form in forms)
+        ):
+            raise UserError(f"{path}: {name!r}: forms are expected to be a list of texts, at least one; quote each.")
         local = entry.get("local") or {}
         if not isinstance(local, dict) or not all(isinstance(one, str) for pair in local.items() for one in pair):
             raise UserError(f"{path}: {name!r}: local is expected to be a mapping from regions to names; correct it.")
         if not isinstance(name, str) or not isinstance(entry["region"], str):
             raise UserError(f"{path}: {name!r}: names and regions are expected to be texts; quote them.")
+        if unknown := {entry["region"], *local} - _regions():
+            raise UserError(f"{path}: {name!r}: {min(unknown)!r} is no region; expected an ISO 3166 code such as DE.")
     return added
+
+
+@lru_cache(maxsize=1)
+def _regions() -> frozenset[str]:
+    """All ISO 3166 codes; CLDR has groups and an unknown region besides."""
+    return frozenset(code for code in babel.Locale("en").territories if len(code) == 2 and code != "ZZ")
 
 
 def _pattern(names: list[str]) -> re.Pattern[str]:

@@ -121,6 +121,17 @@ def _has_own_words(sample: str, locale: Locale) -> bool:
     return own is not None and len(own.intersection(_WORD.findall(sample.lower()))) >= _OWN_WORDS
 
 
+def has_words(text: str, locale: Locale) -> bool:
+    """Whether a word stands in `text` that another language than that of `locale` has for itself; always for other scripts than
+    the Latin one, which tell languages apart by themselves."""
+    sample, counts = sampled(text)
+    if "Latin" not in counts or script.share(counts, ("Latin",)) < MAIN or "Latin" not in locale.scripts:
+        return True
+    words = set(_WORD.findall(sample.lower()))
+    names = {locale.language, locale.group}
+    return any(not own.isdisjoint(words) for name, own in _own_words().items() if name not in names)
+
+
 @lru_cache(maxsize=1)
 def _own_words() -> dict[str, frozenset[str]]:
     text = resources.files("midb_ray.signals").joinpath("function_words.yaml").read_text(encoding="utf-8")

@@ -21,6 +21,7 @@ class _Signs(NamedTuple):
     blanks: regex.Pattern[str] | None
     idioms: regex.Pattern[str] | None
     hints: tuple[str, ...]
+    doubles: tuple[regex.Pattern[str], ...]
 
 
 _NOTHING: Final = "(?!)"
@@ -42,7 +43,9 @@ def negates(text: str, language: str) -> bool:
 def times(text: str, language: str) -> int:
     """How many negations there are in `text`, strong or weak. Raises KeyError for a language that is not `known`."""
     signs = _languages()[language]
-    return len(signs.any.findall(text if signs.blanks is None else signs.blanks.sub(" ", text)))
+    text = text if signs.blanks is None else signs.blanks.sub(" ", text)
+    found = len(signs.any.findall(text))
+    return found - min((len(one.findall(text)) for one in signs.doubles), default=0)
 
 
 def denials(text: str, language: str) -> list[str]:
@@ -70,6 +73,7 @@ def _signs(entry: dict[str, Any]) -> _Signs:
         _compiled("|".join(entry["blanks"])) if "blanks" in entry else None,
         _compiled(rf"\b(?:{'|'.join(entry['idioms'])})") if "idioms" in entry else None,
         tuple(entry.get("hints", ("",))),
+        tuple(map(_compiled, entry.get("doubles", ()))),
     )
 
 

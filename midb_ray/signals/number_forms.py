@@ -36,6 +36,7 @@ _IMPERIAL: Final = re.compile(
 )
 _DUAL: Final = re.compile(r"[ء-ي]{2,}(?:ين|ان)(?:ِ)?(?![ء-ي])")
 _RAISED: Final = re.compile("[²³¹⁰⁴-⁹₀-₉¼-¾⅐-ⅿ①-⑳]")
+_HALF_PAST: Final = re.compile(r"(?<![\d:])(\d{1,2}):30(?![\d:])")
 _HALF: Final = re.compile(r"\b1/2\b|½")
 
 
@@ -81,6 +82,8 @@ def stands(value: str, before: str, after: str, language: str) -> bool:
     folded = after.replace("İ", "i").casefold()
     if number in (1, 2) and forms.half is not None and _HALF.search(before) and forms.half.search(folded):
         return True
+    if forms.half is not None and _half_hour(number, before) and forms.half.search(folded):
+        return True
     if number > 100 and any(int(match[1] or match[2]) == number % 100 for match in _DECADE.finditer(before)):
         return re.search(rf"(?<!\d){number % 100}(?!\d)", after) is not None or _ten(number % 100, forms, folded)
     if language == "ar" and (number == 1 or (number == 2 and _DUAL.search(after))):
@@ -88,6 +91,11 @@ def stands(value: str, before: str, after: str, language: str) -> bool:
     if number in number_words.counted(before, _SOURCE) or number in number_words.ordinals(before, _SOURCE):
         return False  # the word in `after` may be that one
     return _said(number, forms, folded, language)
+
+
+def _half_hour(number: int, before: str) -> bool:
+    """Whether a number is the hour or the minutes of a half hour, which some languages count towards the next."""
+    return any(number in (int(match[1]), 30) for match in _HALF_PAST.finditer(before))
 
 
 def _said(number: int, forms: Forms, folded: str, language: str) -> bool:

@@ -154,7 +154,7 @@ def _regrouped(before: str, after: str, known: set[str], locale: Locale | None, 
             found.update(_shifted(value, power) for value in _number(text).values)
         for text, power in number_scales.scaled(before, origin or locale.language):
             values = _number(text).values
-            if not known.isdisjoint(_shifted(value, power) for value in values):
+            if not (known | found).isdisjoint(_shifted(value, power) for value in values):
                 found |= values
     return found
 

@@ -94,6 +94,11 @@ def test_a_conversation_counts_with_all_its_pairs() -> None:
     assert chosen(known([90, 80, 70], rows=[1, 1, 8]), keep=0.2) == ["kept", "kept", "score"]
 
 
+def test_a_long_conversation_fills_a_share_and_is_one_of_its_cluster() -> None:
+    assert chosen(known([90, 80, 70], rows=[3, 200, 9]), keep=0.7) == ["kept", "kept", "score"]
+    assert chosen(known([90, 80], rows=[1, 200], cluster=[4, 5]), diversity={"pairs": 1}) == ["kept", "kept"]
+
+
 def test_without_rules_every_pair_stays_and_without_pairs_none() -> None:
     assert chosen(known([1.0, 2.0])) == ["kept", "kept"]
     assert chosen(known([])) == []

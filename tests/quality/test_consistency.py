@@ -123,3 +123,40 @@ def test_an_input_may_stay_in_the_language_that_the_task_is_about() -> None:
 
 def test_every_kind_that_can_be_found_is_explained() -> None:
     assert all(KINDS[kind].meaning and KINDS[kind].dimension == "translation" for kind, *_ in UNFAITHFUL)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "language"),
+    [
+        (
+            "The capital of Thailand is Bangkok, the largest city.",
+            "เมืองหลวงของประเทศไทยคือกรุงเทพมหานคร ซึ่งเป็นเมืองที่ใหญ่ที่สุด",
+            "th",
+        ),
+        ("A great day at the lake with all of our friends!", "Ein toller Tag am See mit allen Freunden! #sommer", "de"),
+        ("Nobody came to the old house by the lake.", "Personne n’est venu à la vieille maison du lac.", "fr"),
+        ("Do not smoke in this room.", "Prohibido fumar en esta sala.", "es"),
+        ("The meeting begins at 3:30 today.", "会議は今日3時半に始まります。", "ja"),
+        ("The meeting begins at 3:30 today.", "Die Sitzung beginnt heute um halb vier.", "de"),
+        ("There are 8 billion people on earth.", "Hay 8000 millones de personas en la Tierra.", "es"),
+    ],
+)
+def test_what_came_through_in_its_own_way_is_not_missed(source: str, target: str, language: str) -> None:
+    assert compare(source, target, language) == []
+
+
+def test_a_french_negation_counts_once() -> None:
+    source = "It is not true and it is not good."
+    assert [one.kind for one in compare(source, "Ce n'est pas vrai et c'est bon.", "fr")] == ["lost_negation"]
+    assert compare(source, "Ce n'est pas vrai et ce n'est pas bon.", "fr") == []
+
+
+def test_a_text_that_is_far_too_short_has_lost_something() -> None:
+    source = "Photosynthesis is a process. It turns light into energy. Plants need it to live and to grow."
+    (one,) = compare(source, "Die Photosynthese ist ein Prozess.", "de")
+    assert one.kind == "omitted"
+
+
+def test_many_lines_that_stand_in_both_are_looked_for_in_bounded_time() -> None:
+    source = "".join(f"{number}. point\n" for number in range(20_000))
+    assert compare(source, source[:-2] + "X\n", "fr") == []

@@ -114,3 +114,14 @@ def test_what_the_prompt_of_a_booster_asks_for_is_what_is_looked_for() -> None:
             letter = {"ja": "か", "ar": "ب", "el": "α"}[locale.language]
             marked = [one for one in found(f"{letter * 3}{mark}", locale.language) if one.kind == "punctuation"]
             assert [one.suggestion for one in marked] == [local]
+
+
+@pytest.mark.parametrize(
+    "text", ["Sei $x = 1$ und $f(x) = 2x + 3$.", "Dann gilt $5$.", "Benutzen Sie awk '{print $1}' für die Spalte."]
+)
+def test_formulas_and_shell_variables_are_no_dollars(text: str) -> None:
+    assert not [one for one in found(text, "de") if one.kind == "currency"]
+
+
+def test_two_prices_are_no_formula() -> None:
+    assert [one.text for one in found("Es kostet $20 und nicht $30.", "de")] == ["$20", "$30"]

@@ -87,3 +87,8 @@ def test_long_and_odd_texts_come_to_an_end_with_few_findings(piece: str) -> None
     for source, target in ((text, text), ("It is 5 and 6.", text), (text, "Non."), (numbered, "Non.")):
         extra = {"source_instruction": "How high?", "source_response": source}
         assert len(SCORER.score(pair(target, extra)).findings) < 200
+
+
+def test_halves_of_characters_in_a_source_are_repaired() -> None:
+    source = source_of('{"source_instruction": "a \\ud800", "source_response": "b \\udfff"}', SourceSettings())
+    assert source == Text("a \ufffd", "", "b \ufffd")

@@ -68,3 +68,18 @@ def test_one_foreign_sentence_at_the_beginning_does_not_make_a_text_foreign() ->
     rest = "La vieille tour du port mesure presque cinquante mètres. Elle date du moyen âge, et les bateaux la voient de loin."
     opening = "Here is what is known of the old tower in the port and of its history."
     assert [one.kind for one in found("Parlez de la tour.", f"{opening} {rest * 2}", "fr")] == ["foreign_sentence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Brasilien, Argentinien, Kolumbien, Peru, Venezuela, Chile, Ecuador, Bolivien, Paraguay und Uruguay", "de"),
+        ("Tukar dari Celsius ke Fahrenheit.", "ms"),
+        (
+            "def mean(numbers):\n    total = 0\n    for number in numbers:\n        total += number\n    return total",
+            "de",
+        ),
+    ],
+)
+def test_names_short_phrases_and_programs_are_in_no_other_language(text: str, language: str) -> None:
+    assert not [one for one in found(TASK, text, language) if one.section == "response"]
