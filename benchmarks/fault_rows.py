@@ -62,12 +62,12 @@ def read(folder: Path) -> dict[str, dict[int, Clean]]:
 
 def _texts(path: Path) -> Iterator[tuple[int, Text]]:
     for row in json.loads(path.read_text(encoding="utf-8")):
-        text = _revised(row)
+        text = revised(row)
         if text is not None and text.instruction and text.response:
             yield int(row["source_index"]), text
 
 
-def _revised(row: dict[str, Any]) -> Text | None:
+def revised(row: dict[str, Any]) -> Text | None:
     """The revised side of a row. Where keys are translated too, their order still tells which is which."""
     if all(key in row for key in _KEYS):
         values = [row[key] for key in _KEYS]

@@ -15,7 +15,7 @@ from fault_rows import Half
 from midb_ray.locales import Locales, load_locales
 from midb_ray.pairs import Text
 from midb_ray.quality.richness import richness
-from midb_ray.quality.scores import scores
+from midb_ray.quality.scores import enriched, scores
 from midb_ray.quality.scoring import Scorer
 from midb_ray.quality.settings import SourceSettings
 
@@ -72,7 +72,8 @@ def _text(row: dict[str, object], side: str) -> Text:
 
 def _scores(scorer: Scorer, locales: Locales, text: Text, language: str, source: Text) -> dict[str, float]:
     rich = richness(text)
-    found = scores(scorer.findings(text, locales.resolve(language), source), rich)
+    found = scores(scorer.findings(text, locales.resolve(language), source))
+    found = found._replace(content=enriched(found.content, rich).as_py())
     return {**found._asdict(), "overall": found.overall, "richness": rich, "length": float(len(text.response))}
 
 

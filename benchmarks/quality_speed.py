@@ -10,20 +10,22 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from fault_rows import revised
 
 from midb_ray.locales import load_locales
-from midb_ray.pairs import Pair
+from midb_ray.pairs import Pair, Text
 from midb_ray.quality.scoring import Scorer
 from midb_ray.quality.settings import SourceSettings
 
-KEYS = ("Revised Instruction", "Revised Input", "Revised Response")
 PASSES = 3
 
 
 def pairs(folder: Path, stride: int) -> list[Pair]:
     """The revised sides of all files, each with its English source in the rest of its row."""
     rows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    english = {row["source_index"]: _texts(row) for row in rows["English"]}
+    english = {row["source_index"]: _text(row) for row in rows["English"]}
     locales = load_locales()
     found = []
     for name, listed in rows.items():
@@ -32,16 +34,12 @@ def pairs(folder: Path, stride: int) -> list[Pair]:
             source = english.get(row["source_index"])
             rest = dict(zip(("source_instruction", "source_input", "source_response"), source or (), strict=False))
             extra = json.dumps(rest, ensure_ascii=False) if rest else None
-            found.append(Pair(f"{name}:{place}", None, None, locale.tag, *_texts(row), extra=extra))
+            found.append(Pair(f"{name}:{place}", None, None, locale.tag, *_text(row), extra=extra))
     return found
 
 
-def _texts(row: dict[str, object]) -> tuple[str, str, str]:
-    values = (
-        [row[key] for key in KEYS] if KEYS[0] in row else [one for one in row.values() if isinstance(one, str)][3:6]
-    )
-    texts = [str(value or "") for value in values][:3] + [""] * 3
-    return texts[0], texts[1], texts[2]
+def _text(row: dict[str, Any]) -> Text:
+    return revised(row) or Text("", "", "")
 
 
 def measure(folder: Path, peer: str | None, stride: int) -> None:

@@ -85,9 +85,9 @@ def export(arguments: Sequence[str]) -> int:
 
     def run() -> int:
         settings, _ = config.load(ExportSettings, "midb-ray export", arguments)
-        from midb_ray.curation import export as pipeline
+        from midb_ray.curation import export_pipeline
 
-        return pipeline.export(settings)
+        return export_pipeline.export(settings)
 
     return _guarded(run, arguments)
 

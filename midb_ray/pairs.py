@@ -22,6 +22,9 @@ DECISIONS: tuple[Decision, ...] = ("boosted", "unchanged", "kept_original", "ski
 Kind = Literal["content", "translation", "localisation"]
 KINDS: tuple[Kind, ...] = ("content", "translation", "localisation")
 
+SCORES = (*KINDS, "overall")
+"""The columns with scores, 0 to 100."""
+
 
 class Pair(NamedTuple):
     """One instruction pair as read from a corpus.
@@ -197,6 +200,12 @@ def heard(context: str | None) -> list[Turn]:
     known = [one for one in found if isinstance(one, dict)]
     turns = [Turn(one.get("role"), one.get("content")) for one in known]  # type: ignore[arg-type]
     return turns if len(known) == len(found) and all(isinstance(text, str) for turn in turns for text in turn) else []
+
+
+def writable(text: str) -> str:
+    """A text that Parquet and tokenizers take: halves of characters that stand together become the one they mean, halves alone,
+    which escapes in JSON smuggle in, U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def pairs_to_table(pairs: list[Pair]) -> pa.Table:

@@ -149,11 +149,7 @@ def read(settings: BoostSettings, shard: shards.Shard) -> tuple[list[Pair], list
 def _look(stretch: Stretch, number: int) -> Contents:
     place = commit.part_uri(stretch.run, commit.PAIRS, number)
     try:
-        part = commit.read_part(stretch.run, number)
-        if part is None or part.digest not in stretch.digests:
-            raise UserError(
-                f"{place} is missing, damaged or of other settings than its run; run that one again with the command that began it."
-            )
+        part = earlier.part(stretch.run, number, stretch.digests)
         columns = _TOLD | ({"row"} if stretch.settings.sample < 1 else set())
         table = earlier.table(stretch.run, commit.PAIRS, BOOSTED_SCHEMA, number, columns)
         size = storage.info(place)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from midb_ray.curation.export_rows import SCORES, Outcome
+from midb_ray.curation.export_rows import Outcome
+from midb_ray.pairs import SCORES
 
 Counts = Counter[str]
 

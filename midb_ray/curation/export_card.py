@@ -12,9 +12,10 @@ import yaml
 
 import midb_ray
 from midb_ray.curation.export_books import Books
-from midb_ray.curation.export_rows import REASONS, SCORES, form_schema
+from midb_ray.curation.export_rows import REASONS, form_schema
 from midb_ray.curation.export_settings import ExportSettings
 from midb_ray.curation.lineage import Origin
+from midb_ray.pairs import SCORES
 
 _SHOWN = 20  # sources of a run that are named
 _SIZES: Final = {

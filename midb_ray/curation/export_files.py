@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midb_ray.formats import json_rows
+from midb_ray.pairs import writable
 from midb_ray.runs import storage
 
 _GROUP_ROWS, _GROUP_CHARACTERS = 10_000, 16 << 20  # of a row group of Parquet
@@ -97,7 +98,7 @@ def line(row: dict[str, Any]) -> bytes:
         "\\ud" in text
     ):  # perhaps the escape of half a pair: what is no character becomes U+FFFD, as in the texts of pairs
         text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        text = writable(text)
     if not text.isascii():
         for character, escape in _LINE_ENDS.items():
             text = text.replace(character, escape)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from midb_ray.curation.export_settings import ExportSettings
 from midb_ray.formats import alpaca, frames, json_rows, preferences
 from midb_ray.formats.texts import text
-from midb_ray.pairs import BOOSTED_SCHEMA, DECISIONS, PAIR_SCHEMA, TEXT, Pair, Text
+from midb_ray.pairs import BOOSTED_SCHEMA, DECISIONS, PAIR_SCHEMA, SCORES, TEXT, Pair, Text
 
 REASONS: Final = {
     "boosted": "boosted, which is not among the decisions that were asked for",
@@ -27,9 +27,6 @@ REASONS: Final = {
     "many_turns": "more than 64 exchanges of the same conversation stand before it",
 }
 """Why a pair is left out: reason code to meaning."""
-
-SCORES: Final = ("content", "translation", "localisation", "overall")
-"""The columns of a scored run of which a data card tells the means."""
 
 _NAMED: Final = ("id", "source_id", "language")  # say in every form which pair a row is
 _COLUMNS: Final = {

@@ -23,7 +23,7 @@ from midb_ray.curation.export_folder import PIECES
 from midb_ray.curation.export_rows import Example, Outcome, columns_of, conversations_in, form_schema, outcomes
 from midb_ray.curation.export_settings import ExportSettings
 from midb_ray.errors import UserError
-from midb_ray.runs import claim, commit, earlier, folder, memory, parquet, storage
+from midb_ray.runs import claim, commit, earlier, folder, memory, storage
 
 _ROWS, _GROUPS = 20_000, 512  # pairs of a group of parts at least, groups at most
 
@@ -68,13 +68,7 @@ def groups(parts: int, rows: int) -> list[Group]:
 
 def columns(run: str) -> pa.Schema:
     """The columns of a run's parts, of those that an export reads. Raises `UserError`."""
-    place = commit.part_uri(run, commit.PAIRS, 0)
-    try:
-        return columns_of(parquet.footer(place).schema.to_arrow_schema())
-    except OSError as error:
-        raise storage.explain(error, place, "read") from None
-    except pa.ArrowInvalid:
-        raise UserError(f"{place} is damaged; run its run again with the command that began it.") from None
+    return columns_of(earlier.columns(run))
 
 
 def make_pieces(export: Export, group: Group) -> Books:
@@ -219,14 +213,12 @@ def _part(export: Export, number: int) -> pa.Table:
     """The pairs of a part, all that it says it has. Raises `UserError`."""
     place = commit.part_uri(export.run, commit.PAIRS, number)
     try:
-        part = commit.read_part(export.run, number)
+        part = earlier.part(export.run, number, export.digests)
         table = earlier.table(export.run, commit.PAIRS, export.columns, number)
     except OSError as error:
         raise storage.explain(error, place, "read") from None
-    if part is None or part.digest not in export.digests or part.figures.rows_out != table.num_rows:
-        raise UserError(
-            f"{place} is damaged or of other settings than its run; run that one again with the command that began it."
-        )
+    if part.figures.rows_out != table.num_rows:
+        raise UserError(f"{place} is damaged; run its run again with the command that began it.")
     return table
 
 

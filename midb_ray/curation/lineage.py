@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.runs import commit, folder, shards, storage
+from midb_ray.runs import commit, earlier, folder, shards, storage
 
 _LONGEST: Final = 16  # runs in a line, should their inputs ever go in a circle
 _PAIRS: Final = "/pairs"
@@ -98,10 +97,9 @@ def _runs(given: Iterable[str]) -> Iterator[str]:
 
 def _json(uri: str, name: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(storage.read_bytes(storage.join(uri, name)))
-    except (OSError, RecursionError, UserError, ValueError):
+        return earlier.described(uri, name)
+    except (OSError, UserError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from midb_ray.curation import choice, stretches, units
 from midb_ray.curation.stretches import Stretch
 from midb_ray.curation.units import Work
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, TEXT
-from midb_ray.runs import commit, folder, parquet, storage
+from midb_ray.runs import commit, folder, storage
 from midb_ray.runs.figures import Figures
 
 EXCLUDED: Final = "excluded"
@@ -30,7 +29,6 @@ WHY: Final = (
 """The columns of a pair that was left out, behind its own: a word of `choice.REASONS`; the scores that are too low, or the kinds of
 findings; the row of the pair, or of the conversation, that stays in its place."""
 
-_FIGURES, _DIGEST = b"midb_ray.figures", b"midb_ray.fingerprint"
 _READERS: Final = 32
 
 
@@ -64,14 +62,14 @@ def write(work: Work, columns: pa.Schema, verdicts: Verdicts) -> None:
     ]
     excluded = pa.Table.from_arrays([*left.columns, *why], schema=pa.schema([*columns, *WHY]))
     kept = stretches.aligned(table.filter(pa.array(~out)), columns)
-    _write_excluded(work, stretch.number, excluded)
+    commit.write(work.run.uri, EXCLUDED, stretch.number, work.run.digest, excluded, _figures(excluded, EXCLUDED))
     figures = _figures(kept, KEPT)
     commit.commit(work.run.uri, stretch.number, work.run.digest, kept, DEAD_LETTER_SCHEMA.empty_table(), figures)
 
 
 def done(run: folder.RunFolder, plan: list[Stretch]) -> tuple[npt.NDArray[np.bool_], Figures]:
     """Which stretches are written, and their figures, from the footers of their files: both are there, are of this run's settings,
-    and hold between them the rows that were planned. Raises OSError."""
+    and count between them the rows that were planned. Raises OSError."""
     found = np.zeros(len(plan), bool)
     total = Figures()
     written = {commit.shard_of(file.uri) for file in storage.list_files(storage.join(run.uri, commit.PAIRS))}
@@ -107,24 +105,12 @@ def _figures(table: pa.Table, decision: str) -> Figures:
     return found
 
 
-def _write_excluded(work: Work, number: int, table: pa.Table) -> None:
-    metadata = {_FIGURES: _figures(table, EXCLUDED).to_json().encode(), _DIGEST: work.run.digest.encode()}
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd", compression_level=1)
-    storage.write_bytes(commit.part_uri(work.run.uri, EXCLUDED, number), sink.getvalue())
-
-
 def _footers(run: folder.RunFolder, number: int) -> list[Figures | None]:
     return [_footer(run, name, number) for name in (commit.PAIRS, EXCLUDED)]
 
 
 def _footer(run: folder.RunFolder, name: str, number: int) -> Figures | None:
     """What a file counts, if it is whole, of this run's settings, and has as many rows as it counts. Raises OSError."""
-    try:
-        found = parquet.footer(commit.part_uri(run.uri, name, number))
-        metadata: dict[bytes, Any] = found.metadata or {}
-        figures = Figures.from_json(metadata[_FIGURES])
-    except (FileNotFoundError, pa.ArrowInvalid, AttributeError, KeyError, TypeError, ValueError):
-        return None
-    is_ours = metadata.get(_DIGEST) == run.digest.encode() and figures.rows_out == found.num_rows
-    return figures if is_ours else None
+    found = commit.read_part(run.uri, number, name)
+    is_ours = found is not None and found.digest == run.digest and found.figures.rows_out == found.rows
+    return found.figures if found is not None and is_ours else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ from midb_ray.curation.select_output import Verdicts
 from midb_ray.curation.select_settings import SelectSettings, fingerprint
 from midb_ray.curation.stretches import Source, Stretch
 from midb_ray.curation.units import Work
-from midb_ray.runs import buckets, claim, cluster, folder, storage
+from midb_ray.runs import buckets, claim, cluster, folder, storage, stream
 
 logger = logging.getLogger("midb_ray")
 
@@ -177,14 +176,10 @@ def _explained(work: Work, task: Callable[[A], B], item: A) -> B:
 
 
 def _watched(label: str, results: Iterable[A], total: int, seconds: float, mine: claim.Claim) -> Iterator[A]:
-    """Results as they come; how far they are is told at intervals and at the end."""
-    last = time.monotonic()
-    for done, result in enumerate(results, 1):
+    """Results as they come, as long as the claim on the folder is this process's."""
+    for result in stream.watched(results, total, seconds, f"{label}: %d of %d tasks are done."):
         yield result
         mine.check()
-        if time.monotonic() - last >= seconds or done == total:
-            last = time.monotonic()
-            logger.info("%s: %d of %d tasks are done.", label, done, total)
 
 
 def _exhaust(results: Iterable[Any]) -> None:

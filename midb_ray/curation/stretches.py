@@ -4,7 +4,6 @@ the selection; the same runs are always cut alike, and never within a conversati
 from __future__ import annotations
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midb_ray.errors import UserError
-from midb_ray.runs import commit, earlier, parquet, storage
+from midb_ray.pairs import SCORES
+from midb_ray.runs import commit, earlier, storage
 from midb_ray.runs.stream import Spread
-
-DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
-"""The columns with scores."""
 
 CONVERSATION: Final = "source_row"
 """The column that turns of one conversation share; null for a pair by itself, absent from older runs."""
 
-_NEEDED: Final = ("row", "language", "instruction", "input", "response", "findings", *DIMENSIONS)
+_NEEDED: Final = ("row", "language", "instruction", "input", "response", "findings", *SCORES)
 _TASKS: Final = 64  # into which a corpus is cut while that gives no tiny ones
 _LEAST, _MOST = 1_024, 32_768  # rows of a stretch
 _BYTES: Final = 64 << 20  # of its parts, which are compressed
@@ -85,8 +82,8 @@ def sources(given: tuple[str, ...], output: str) -> list[Source]:
 def told(run: Source, key: str) -> dict[str, dict[str, int]]:
     """What a run's summary counts by language under a key; nothing where it does not say."""
     try:
-        found = json.loads(storage.read_bytes(storage.join(run.uri, "summary.json"))).get(key)
-    except (OSError, ValueError):
+        found = (earlier.described(run.uri, "summary.json") or {}).get(key)
+    except OSError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -172,15 +169,11 @@ def read(stretch: Stretch, columns: pa.Schema, names: set[str] | None = None) ->
 
 
 def _schema(run: str) -> pa.Schema:
-    place = commit.part_uri(run, commit.PAIRS, 0)
-    try:
-        found = parquet.footer(place).schema.to_arrow_schema().remove_metadata()
-    except OSError as error:
-        raise storage.explain(error, place, "read") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{place} is damaged ({error}); run its run again with the command that began it.") from None
+    found = earlier.columns(run)
     if missing := [name for name in _NEEDED if name not in found.names]:
-        raise UserError(f"{place} has no column {missing[0]!r}; score the corpus with this version.")
+        raise UserError(
+            f"{commit.part_uri(run, commit.PAIRS, 0)} has no column {missing[0]!r}; score the corpus with this version."
+        )
     return found
 
 
@@ -192,11 +185,7 @@ def _look(piece: _Range) -> list[Seen]:
 def _seen(piece: _Range, number: int) -> Seen:
     place = commit.part_uri(piece.run, commit.PAIRS, number)
     try:
-        part, size = commit.read_part(piece.run, number), storage.info(place)
-        if part is None or size is None or part.digest not in piece.digests:
-            raise UserError(
-                f"{place} is missing, damaged or of other settings than its run; run that one again with the command that began it."
-            )
+        part, size = earlier.part(piece.run, number, piece.digests), storage.info(place)
         head = tail = None
         if piece.has_conversations and part.figures.rows_out:
             told = pa.schema([pa.field(CONVERSATION, pa.large_string())])
@@ -204,7 +193,7 @@ def _seen(piece: _Range, number: int) -> Seen:
             head, tail = rows[0].as_py(), rows[-1].as_py()
     except OSError as error:
         raise storage.explain(error, place, "read") from None
-    return Seen(number, part.figures.rows_out, size.size, head, tail)
+    return Seen(number, part.figures.rows_out, size.size if size else 0, head, tail)
 
 
 def _groups(parts: list[Seen], rows: int) -> Iterator[list[Seen]]:

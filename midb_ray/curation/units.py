@@ -21,6 +21,7 @@ import xxhash
 from midb_ray.curation import keys, stretches
 from midb_ray.curation.select_settings import SelectSettings
 from midb_ray.curation.stretches import CONVERSATION, Stretch
+from midb_ray.pairs import SCORES
 from midb_ray.runs import buckets, folder, storage
 from midb_ray.runs.buckets import Buckets
 from midb_ray.signals import minhash
@@ -120,7 +121,7 @@ def examine(work: Work, stretch: Stretch) -> None:
     """Write the keys of a stretch's units that pass, then what is known of all of them. Raises OSError and `UserError`."""
     folder.prove_shared(work.run.uri, work.run.nonce)
     settings = work.settings
-    columns = {"row", "language", "findings", CONVERSATION, *_TEXTS, *stretches.DIMENSIONS, *_LACKING.values()}
+    columns = {"row", "language", "findings", CONVERSATION, *_TEXTS, *SCORES, *_LACKING.values()}
     table = stretches.read(stretch, work.columns[stretch.run], columns)
     first = starts(table)
     score = table.column(settings.by).to_numpy()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from midb_ray.engines.base import Completion
+from midb_ray.pairs import writable
 
 Blame = Literal["row", "unsure", "server", "setup", "everybody"]
 _MOST_TOKENS = 2**31 - 1
@@ -129,8 +130,7 @@ def _chosen(choice: Any, tokens: Counted | None) -> Completion | Failure:
         content = ""  # all of it went into reasoning
     if not isinstance(content, str):
         return Failure("row", "the answer has no text")
-    text = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return Completion(text, finish, tokens.answer if tokens else 0)
+    return Completion(writable(content), finish, tokens.answer if tokens else 0)
 
 
 def _is_count(value: Any) -> bool:

@@ -51,13 +51,13 @@ def to_json(value: Any) -> tuple[str, bool]:
     or else base64.
     """
     try:
-        return writable(_ENCODER.encode(value)), True
+        return escaped(_ENCODER.encode(value)), True
     except (ValueError, TypeError):
         plain, exact = _plain(value)
-        return writable(_ENCODER.encode(plain)), exact
+        return escaped(_ENCODER.encode(plain)), exact
 
 
-def writable(text: str) -> str:
+def escaped(text: str) -> str:
     """JSON text with every lone surrogate in its strings written as an escape."""
     if text.isascii():
         return text

@@ -15,7 +15,7 @@ from midb_ray.formats.columns import blank
 from midb_ray.formats.file_language import file_language
 from midb_ray.formats.records import Fields, Record, RowError, dead_letter, shown
 from midb_ray.formats.registry import Format
-from midb_ray.formats.texts import identifier, refuse_infinity, text, texts, writable
+from midb_ray.formats.texts import identifier, refuse_infinity, repaired, text, texts
 from midb_ray.locales import Locale, Locales
 from midb_ray.pairs import KINDS, DeadLetter, Pair, Revision, Text, heard, told, turn_row
 
@@ -91,7 +91,7 @@ class Reader:
             extra,
             None if fields.source_row is None else _source_row(record, fields.source_row),
             fields.turn,
-            told(writable(heard(fields.context))),
+            told(repaired(heard(fields.context))),
         )
 
     def _turns(self, record: Record, fields: Fields) -> list[Pair]:
@@ -114,7 +114,7 @@ class Reader:
                 extra if turn == 1 else brief,
                 record.row,
                 turn,
-                told(writable(one.context)),
+                told(repaired(one.context)),
             )
             for turn, (one, said, mine) in enumerate(zip(fields.exchanges, found, repairs, strict=True), start=1)
         ]

@@ -14,7 +14,7 @@ from typing import Any
 from midb_ray.formats import json_rows
 from midb_ray.formats.columns import blank
 from midb_ray.formats.records import RowError, shown
-from midb_ray.pairs import Text, Turn
+from midb_ray.pairs import Text, Turn, writable
 
 
 def texts(instruction: Any, given: Any, response: Any, repairs: list[str]) -> Text:
@@ -29,7 +29,7 @@ def texts(instruction: Any, given: Any, response: Any, repairs: list[str]) -> Te
     return found
 
 
-def writable(turns: Sequence[Turn]) -> list[Turn]:
+def repaired(turns: Sequence[Turn]) -> list[Turn]:
     """What was said, as text that Parquet and tokenizers take."""
     return [Turn(text("role", turn.role, []), text("content", turn.content, [])) for turn in turns]
 
@@ -45,8 +45,7 @@ def text(name: str, value: Any, repairs: list[str]) -> str:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            # Halves of a pair that stand together become the character they mean, halves alone U+FFFD.
-            value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            value = writable(value)
             repairs.append(f"{name}: lone surrogate replaced")
     return str(value)
 

@@ -25,7 +25,6 @@ _PROSE: Final = 30  # letters of a text that ends with a mark if it ends at all
 _FEW_WORDS: Final = 5  # words; fewer may be a name or a title
 _LIST: Final = 3  # items of a list
 _TAIL: Final = 40  # characters of a text that show how it ends
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _WITHOUT_STOPS: Final = ("th",)  # languages that write no mark at the end of a sentence
 _WITHIN: Final = frozenset(",;-–—(،、؛")  # what no text ends with
 _LINKED: Final = re.compile(
@@ -217,7 +216,7 @@ def _untranslated(sides: Sides) -> Iterator[Finding]:
         if found.source is None or looked > _LOOKED_AT:
             continue
         source = found.source.of(sides.source)
-        if _is_prose(source):
+        if structure.reads_as_prose(source, _FEW_WORDS):
             looked += len(sides.target)
             place = sides.target.find(source)
             if place >= 0:
@@ -232,12 +231,6 @@ def _sense(sides: Sides, place: Span, source: str, target: str, whole: bool) -> 
         yield Finding("lost_negation", sides.section, *place, denials[said])
     if whole and source.rstrip('"”’*) ').endswith("?") and not questions.asks(target, language):
         yield Finding("lost_question", sides.section, *place, cut(source))
-
-
-def _is_prose(text: str) -> bool:
-    """Whether a sentence has words enough to be one of a language, and is no formula, line of code or list of names."""
-    words = _WORD.findall(structure.prose(text))
-    return len(words) >= _FEW_WORDS and 2 * sum(map(str.islower, words)) > len(words)
 
 
 def _letters(text: str) -> int:

@@ -99,13 +99,13 @@ def findings(text: Text, locale: Locale, names: Gazetteer | None = None) -> list
         if "$" in plain:
             plain = _MATH.sub(lambda match: " " * len(match[0]), plain)
         if _DIGIT.search(plain):
-            found += _amounts(section, plain, locale, abroad)
+            found += _currencies(section, plain, locale) if abroad else ()
             found += _forms(section, plain, locale)
         if abroad:
             found += _references(section, plain, locale, names)
         found += _marks(section, plain, locale)
         found += _address(section, plain, locale)
-        if locale.units == "metric" and not _DIGIT.search(plain):
+        if locale.units == "metric":  # numbers may stand in words
             found += _units(section, plain, locale)
     return _unasked(found, text, locale) if any(one.kind in _EXCUSED for one in found) else found
 
@@ -128,14 +128,13 @@ def _converts(text: Text, locale: Locale) -> bool:
     )
 
 
-def _amounts(section: str, plain: str, locale: Locale, abroad: bool) -> Iterator[Finding]:
-    if locale.units == "metric":
-        yield from _units(section, plain, locale)
-    if abroad and locale.currency != "USD":
-        symbol = str(numbers.get_currency_symbol(locale.currency, locale=_cldr(locale.tag)))
-        for match in itertools.islice(_DOLLARS.finditer(plain), MOST):
-            if symbol != "$":
-                yield Finding("currency", section, *match.span(), cut(match[0]), f"{locale.currency} ({symbol})")
+def _currencies(section: str, plain: str, locale: Locale) -> Iterator[Finding]:
+    if locale.currency == "USD":
+        return
+    symbol = str(numbers.get_currency_symbol(locale.currency, locale=_cldr(locale.tag)))
+    for match in itertools.islice(_DOLLARS.finditer(plain), MOST):
+        if symbol != "$":
+            yield Finding("currency", section, *match.span(), cut(match[0]), f"{locale.currency} ({symbol})")
 
 
 def _units(section: str, plain: str, locale: Locale) -> Iterator[Finding]:

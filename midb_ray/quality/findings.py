@@ -83,11 +83,6 @@ KINDS: Final[dict[str, Kind]] = {
 """The kinds of findings, by name."""
 
 
-def writable(text: str) -> str:
-    """A text that can be written: halves of characters, which escapes in JSON smuggle in, become U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def cut(text: str) -> str:
     """A text as a finding quotes it."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from midb_ray import prompts
 from midb_ray.locales import Locale
-from midb_ray.pairs import Text
-from midb_ray.quality.findings import writable
+from midb_ray.pairs import Text, writable
 
 CAPS: Final[dict[str, dict[str, int]]] = {
     "content": {

@@ -9,11 +9,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from midb_ray.pairs import PAIR_SCHEMA, TEXT, Text
-from midb_ray.quality.findings import HINT, KINDS, Finding, writable
+from midb_ray.pairs import PAIR_SCHEMA, SCORES, TEXT, Text, writable
+from midb_ray.quality.findings import HINT, KINDS, Finding
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.measures import Measures
-from midb_ray.quality.scores import PLAIN, Scores, overall, scores
+from midb_ray.quality.scores import Scores, enriched, overall, scores
 from midb_ray.runs.figures import Figures
 
 FINDING: Final = pa.struct(
@@ -65,9 +65,6 @@ how many other languages it has sisters (null where they were not looked for), a
 and reasons as JSON, or why there are none; then a model's measures, or why some are missing. All of these are null where no judge
 or no model was asked."""
 
-DIMENSIONS: Final = ("content", "translation", "localisation", "overall")
-"""The columns with scores."""
-
 SOUND, FLAWED = "sound", "flawed"
 """The decisions of scoring: whether anything but hints was found in a pair."""
 
@@ -117,11 +114,13 @@ def rows(
     found: Sequence[Verdict | str | None] = [None] * pairs.num_rows if judged is None else judged
     verdicts = [one if isinstance(one, Verdict) else None for one in found]
     errors = [one if isinstance(one, str) else None for one in found]
-    pairs = _by_defects(pairs, pa.array([one is not None for one in verdicts], pa.bool_()))
-    for name in DIMENSIONS:
+    rich = enriched(pairs.column("content"), pairs.column("richness"))  # a judge says itself how rich a pair is
+    is_judged = pa.array([one is not None for one in verdicts], pa.bool_())
+    pairs = _with(pairs, "content", pc.cast(pc.if_else(is_judged, pairs.column("content"), rich), pa.float32()))
+    for name in SCORES:
         given = pa.array([None if one is None else getattr(one, name) for one in verdicts], pa.float32())
         if name == "overall":
-            pairs = _with(pairs, name, overall(*(pairs.column(one) for one in DIMENSIONS[:3])))
+            pairs = _with(pairs, name, overall(*(pairs.column(one) for one in SCORES[:3])))
         pairs = _with(pairs, name, pc.min_element_wise(pairs.column(name), given))
         pairs = pairs.append_column(f"judge_{name}", given)
     notes = pa.array([None if one is None else one.told() for one in verdicts], TEXT)
@@ -132,25 +131,16 @@ def rows(
     return pairs.select(SCORED_SCHEMA.names).cast(SCORED_SCHEMA)
 
 
-def _by_defects(pairs: pa.Table, judged: pa.Array) -> pa.Table:
-    """Pairs whose content score leaves richness out where a judge has judged: how rich they are is for it to say."""
-    content = pairs.column("content")
-    share = pc.add(pc.multiply(pairs.column("richness"), 1 - PLAIN), PLAIN)
-    defects = pc.cast(pc.divide(content, share), pa.float32())
-    return _with(pairs, "content", pc.if_else(judged, pc.round(defects, 2), content))
-
-
 def with_findings(pairs: pa.Table, found: Sequence[Finding | None]) -> pa.Table:
     """A flight's pairs, each with one finding more where there is one, and the scores that follow from all of them."""
     if not any(found):
         return pairs
     findings = pairs.column("findings").to_pylist()
     columns = {name: pairs.column(name).to_pylist() for name in Scores._fields}
-    rich = pairs.column("richness").to_pylist()
     for place, one in enumerate(found):
         if one is not None:
             findings[place].append(_written(one))
-            worth = scores((Finding(**known) for known in findings[place]), rich[place])
+            worth = scores(Finding(**known) for known in findings[place])
             for name, column in columns.items():
                 column[place] = getattr(worth, name)
     for name, column in {**columns, "findings": findings}.items():

@@ -43,10 +43,14 @@ def overall(content: Any, translation: Any, localisation: Any) -> Any:
     return pc.divide(pc.add(worst, mean), 2.0)
 
 
-def scores(findings: Iterable[Finding], richness: float = 1.0) -> Scores:
-    """The scores of a pair with these findings and this richness, 0 to 1."""
+def enriched(content: Any, richness: Any) -> Any:
+    """The content scores of pairs whose findings alone leave them `content`, with their richness (0 to 1), as columns."""
+    return pc.multiply(content, pc.add(pc.multiply(richness, 1 - PLAIN), PLAIN))
+
+
+def scores(findings: Iterable[Finding]) -> Scores:
+    """The scores of a pair with these findings, however rich it is."""
     left: dict[Dimension, float] = {"content": 1.0, "translation": 1.0, "localisation": 1.0}
     for kind, count in Counter(one.kind for one in findings).items():
         left[KINDS[kind].dimension] *= math.pow(1 - KINDS[kind].weight, min(count, _MOST))
-    left["content"] *= PLAIN + (1 - PLAIN) * richness
     return Scores(**{name: round(BEST * share, 2) for name, share in left.items()})

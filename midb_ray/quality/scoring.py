@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from midb_ray.locales import Locale, Locales
-from midb_ray.pairs import Pair, Text
+from midb_ray.pairs import Pair, Text, writable
 from midb_ray.quality import consistency, content, culture, translation
-from midb_ray.quality.findings import Finding, few, writable
+from midb_ray.quality.findings import Finding, few
 from midb_ray.quality.richness import richness
 from midb_ray.quality.scores import Scores, scores
 from midb_ray.quality.settings import SourceSettings
@@ -19,8 +19,8 @@ from midb_ray.signals.language import Identifier
 
 
 class Scored(NamedTuple):
-    """What was found in a pair, its scores and its richness (0 to 1); the source that it was compared with, if there was one, and
-    in how many other languages there were translations of it, None where nobody looked for them."""
+    """What was found in a pair, the scores by that alone and its richness (0 to 1); the source that it was compared with, if there
+    was one, and in how many other languages there were translations of it, None where nobody looked for them."""
 
     scores: Scores
     richness: float
@@ -49,9 +49,9 @@ class Scorer:
         source = None if has_none else source_of(pair.extra, self._source)
         if source is not None or told is None:
             found = few(self.findings(text, locale, source))
-            return Scored(scores(found, rich), rich, source, None if told is None else 0, found)
+            return Scored(scores(found), rich, source, None if told is None else 0, found)
         found = few(self.findings(text, locale, told.source, told.findings))
-        return Scored(scores(found, rich), rich, told.source, told.sisters, found)
+        return Scored(scores(found), rich, told.source, told.sisters, found)
 
     def findings(self, text: Text, locale: Locale, source: Text | None, lost: Sequence[Finding] = ()) -> list[Finding]:
         """What is found in a pair of `locale` that stands for `source` and has `lost` something of its sisters, however often."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -24,7 +23,7 @@ from midb_ray.corpora.corpus import Corpus
 from midb_ray.corpora.plan import Plan
 from midb_ray.quality.settings import SourceSettings
 from midb_ray.quality.sister_tasks import PARTS, Counts, Join, compare, gather, hand_out, parts_of, place_of
-from midb_ray.runs import buckets, folder, memory, patience, storage
+from midb_ray.runs import buckets, folder, memory, patience, storage, stream
 from midb_ray.runs.buckets import Buckets
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import RunFolder
@@ -50,11 +49,10 @@ def join(
     done: npt.NDArray[np.bool_],
     corpus: Corpus,
     source: SourceSettings,
-    seconds: float,
+    storage_patience: float,
     spread: Spread,
 ) -> Counts:
-    """Bring sisters together for the shards that are not `done`, unless an earlier try has. `seconds` is the patience with
-    storage. Raises `UserError`."""
+    """Bring sisters together for the shards that are not `done`, unless an earlier try has. Raises `UserError`."""
     token = xxhash.xxh3_64_hexdigest(f"{run.digest} {len(done)}".encode())
     found = _ready(run.uri)
     if found is not None and found["token"] == token:
@@ -69,8 +67,8 @@ def join(
     every = corpus.settings.progress_seconds
 
     def results(label: str, task: Callable[[int], A], items: Sequence[int]) -> list[A]:
-        found = spread(functools.partial(_patient, run.uri, seconds, task), items)
-        return list(_watched(label, found, len(items), every))
+        found = spread(functools.partial(_patient, run.uri, storage_patience, task), items)
+        return list(stream.watched(found, len(items), every, f"Looking for sisters: %d of %d parts are {label}."))
 
     results("gathered", functools.partial(gather, work), left)
     compared = results("compared", functools.partial(compare, work), range(number))
@@ -135,16 +133,6 @@ def _tasks(plan: Plan) -> tuple[tuple[int, ...], int]:
         weight += share
     wide = buckets.enough(total, float(space.sum()) / max(total, 1))
     return (*first, len(rows)), max(wide, min(total // _FEW_ROWS, _TASKS), 1)
-
-
-def _watched(label: str, results: Iterable[A], total: int, seconds: float) -> Iterator[A]:
-    """Results as they come; how far they are is told at intervals."""
-    last = time.monotonic()
-    for done, result in enumerate(results, 1):
-        yield result
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            logger.info("Looking for sisters: %d of %d parts are %s.", done, total, label)
 
 
 def _patient(run: str, seconds: float, task: Callable[[int], A], item: int) -> A:

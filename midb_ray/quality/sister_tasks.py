@@ -16,7 +16,7 @@ from midb_ray.corpora.corpus import Corpus, locales_of
 from midb_ray.errors import UserError
 from midb_ray.pairs import TEXT, Text, rows_to_table
 from midb_ray.quality import sisters
-from midb_ray.quality.findings import Finding, writable
+from midb_ray.quality.findings import Finding
 from midb_ray.quality.scoring import source_of
 from midb_ray.quality.settings import SourceSettings
 from midb_ray.quality.sisters import Sister, Told
@@ -180,7 +180,7 @@ def _members(work: Join, shard: Shard) -> Iterator[tuple[int, int, str, Text]]:
             yield key, position, pair.language, Text(pair.instruction, pair.input, pair.response)
         elif (key, source) not in before:
             before.add((key, source))
-            yield key, _OUTSIDE, work.source.language, Text(*map(writable, source))
+            yield key, _OUTSIDE, work.source.language, source
 
 
 def _key(source_id: str, turn: int | None) -> int:

@@ -23,7 +23,6 @@ _PROSE: Final = 7
 """Words of a text that is told by its letters alone, if most are in small letters. Phrases and lists of names need a word that only
 another language has."""
 
-_ANY_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _WORD: Final = re.compile(r"[a-z]+(?:['’][a-z]+)?")
 _FUNCTION_WORDS: Final = frozenset(
     re.findall(
@@ -58,14 +57,10 @@ def _is_foreign(content: str, locale: Locale, identifier: Identifier) -> bool:
         return False
     if (spans := code.pieces(content)) and identifier.agrees(_without(content, spans), locale) is not False:
         return False  # a program by itself is in no language
-    if not _is_prose(content) and not language.has_words(content, locale):
+    beginning = content[: 4 * language.SAMPLE]
+    if not structure.reads_as_prose(beginning, _PROSE) and not language.has_foreign_words(content, locale):
         return False
     return len(content) < 2 * language.SAMPLE or not identifier.agrees(content[len(content) // 2 :], locale)
-
-
-def _is_prose(content: str) -> bool:
-    words = _ANY_WORD.findall(content[: 4 * language.SAMPLE])
-    return len(words) >= _PROSE and 2 * sum(map(str.islower, words)) > len(words)
 
 
 def _without(content: str, spans: list[Span]) -> str:

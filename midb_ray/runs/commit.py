@@ -18,15 +18,17 @@ from midb_ray.runs import parquet, storage
 from midb_ray.runs.figures import Figures
 
 PAIRS, DEAD_LETTERS = "pairs", "dead_letters"
+_FIGURES, _DIGEST = b"midb_ray.figures", b"midb_ray.fingerprint"
 _READERS, _TOGETHER = 32, 1024  # results wait in memory until all that were asked for together are there
 _DICTIONARY = ["language", "decision", "reasons.list.element", "repairs.list.element", "file", "reason"]
 
 
 class Part(NamedTuple):
-    """What the footer of a committed shard says."""
+    """What the footer of a committed shard says: its counts, the digest of its run, the rows in the file."""
 
     figures: Figures
     digest: str
+    rows: int
 
 
 def part_uri(run: str, folder: str, shard: int) -> str:
@@ -48,16 +50,22 @@ def commit(run: str, shard: int, digest: str, pairs: pa.Table, dead_letters: pa.
             f"shard {shard}: {figures.rows_in} rows in, {figures.later_turns} later turns, {pairs.num_rows} out, "
             f"{dead_letters.num_rows} dead"
         )
-    metadata = {b"midb_ray.figures": figures.to_json().encode(), b"midb_ray.fingerprint": digest.encode()}
-    storage.write_bytes(part_uri(run, DEAD_LETTERS, shard), _serialise(dead_letters, metadata))
-    storage.write_bytes(part_uri(run, PAIRS, shard), _serialise(pairs, metadata))
+    for folder, table in ((DEAD_LETTERS, dead_letters), (PAIRS, pairs)):
+        write(run, folder, shard, digest, table, figures)
 
 
-def read_part(run: str, shard: int) -> Part | None:
+def write(run: str, folder: str, shard: int, digest: str, table: pa.Table, figures: Figures) -> None:
+    """Write one file of a shard, with its counts and its run's digest in the metadata. Raises OSError."""
+    metadata = {_FIGURES: figures.to_json().encode(), _DIGEST: digest.encode()}
+    storage.write_bytes(part_uri(run, folder, shard), _serialise(table, metadata))
+
+
+def read_part(run: str, shard: int, folder: str = PAIRS) -> Part | None:
     """The footer of a committed shard; None if there is no such file or it is none of ours or torn. Raises OSError."""
     try:
-        metadata = parquet.footer(part_uri(run, PAIRS, shard)).metadata or {}
-        return Part(Figures.from_json(metadata[b"midb_ray.figures"]), metadata[b"midb_ray.fingerprint"].decode())
+        found = parquet.footer(part_uri(run, folder, shard))
+        metadata = found.metadata or {}
+        return Part(Figures.from_json(metadata[_FIGURES]), metadata[_DIGEST].decode(), found.num_rows)
     except (FileNotFoundError, pa.ArrowInvalid, AttributeError, KeyError, TypeError, ValueError):
         return None
 

@@ -13,7 +13,7 @@ import xxhash
 
 from midb_ray.errors import UserError
 from midb_ray.pairs import TURN_COLUMNS
-from midb_ray.runs import commit, folder, storage
+from midb_ray.runs import commit, folder, parquet, storage
 from midb_ray.runs.inputs import InputFile
 
 
@@ -26,13 +26,13 @@ def find(given: str, output: str, jobs: Sequence[str], wanted_by: str) -> InputF
     uri = storage.absolute(given).rstrip("/")
     _refuse_in_place(uri, storage.absolute(output).rstrip("/"))
     try:
-        found = _json(uri, "run.json")
+        found = described(uri, "run.json")
         if found is None or not folder.is_run(found) or found["job"] not in jobs:
             kinds = " or ".join(jobs)
             raise UserError(
                 f"Input {given!r} is no run folder of a {kinds} job; {wanted_by} needs one, whole and by itself."
             )
-        summary = _json(uri, "summary.json")
+        summary = described(uri, "summary.json")
         if summary is None or summary.get("complete") is not True or not isinstance(summary.get("shards"), int):
             raise UserError(
                 f"The run in {given} is not complete; run it to its end with the command that began it, and then this one."
@@ -59,12 +59,34 @@ def find(given: str, output: str, jobs: Sequence[str], wanted_by: str) -> InputF
 def facts(run: str) -> tuple[int, frozenset[str]]:
     """The number of a run's parts, and the digests by which they are known. Raises `UserError` if it is not there any more."""
     try:
-        found, summary = _json(run, "run.json"), _json(run, "summary.json")
+        found, summary = described(run, "run.json"), described(run, "summary.json")
     except OSError as error:
         raise storage.explain(error, run, "read the run") from None
     if found is None or summary is None:
         raise UserError(f"The run in {run} was removed or goes on meanwhile; put it back, or wait for its end.")
     return summary["shards"], frozenset(found["digests"])
+
+
+def part(run: str, number: int, digests: frozenset[str]) -> commit.Part:
+    """What the footer of a part says. Raises OSError, and `UserError` for one that is none of the run known by `digests`."""
+    found = commit.read_part(run, number)
+    if found is None or found.digest not in digests:
+        raise UserError(
+            f"{commit.part_uri(run, commit.PAIRS, number)} is missing, damaged or of other settings than its run; run that one "
+            "again with the command that began it."
+        )
+    return found
+
+
+def columns(run: str) -> pa.Schema:
+    """The columns of a run's pairs, as its first part has them. Raises `UserError`."""
+    place = commit.part_uri(run, commit.PAIRS, 0)
+    try:
+        return parquet.footer(place).schema.to_arrow_schema().remove_metadata()
+    except OSError as error:
+        raise storage.explain(error, place, "read") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{place} is damaged ({error}); run its run again with the command that began it.") from None
 
 
 def table(run: str, name: str, schema: pa.Schema, part: int, columns: set[str] | None = None) -> pa.Table:
@@ -85,11 +107,11 @@ def table(run: str, name: str, schema: pa.Schema, part: int, columns: set[str] |
         raise UserError(f"{place} is damaged ({reason}); run its run again with the command that began it.") from None
 
 
-def _json(run: str, name: str) -> dict[str, Any] | None:
-    """The object in one of a run's JSON files; None if there is none. Raises OSError."""
+def described(run: str, name: str) -> dict[str, Any] | None:
+    """The object in one of a run's JSON files, run.json or summary.json; None if there is none. Raises OSError."""
     try:
         found = json.loads(storage.read_bytes(storage.join(run, name)))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, RecursionError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import pickle
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,8 @@ import pyarrow as pa
 
 from midb_ray.errors import UserError
 from midb_ray.runs import cluster, memory
+
+logger = logging.getLogger("midb_ray")
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -57,6 +60,17 @@ def over_cluster(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         raise cluster.original(error) from error
     finally:
         end(dataset)
+
+
+def watched(results: Iterable[B], total: int, seconds: float, line: str) -> Iterator[B]:
+    """Results as they come; how many of `total` there are is told every so many seconds and at the end, in a line with two places
+    for numbers."""
+    last = time.monotonic()
+    for done, result in enumerate(results, 1):
+        yield result
+        if time.monotonic() - last >= seconds or done == total:
+            last = time.monotonic()
+            logger.info(line, done, total)
 
 
 def end(dataset: Any) -> None:

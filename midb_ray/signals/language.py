@@ -121,7 +121,7 @@ def _has_own_words(sample: str, locale: Locale) -> bool:
     return own is not None and len(own.intersection(_WORD.findall(sample.lower()))) >= _OWN_WORDS
 
 
-def has_words(text: str, locale: Locale) -> bool:
+def has_foreign_words(text: str, locale: Locale) -> bool:
     """Whether a word stands in `text` that another language than that of `locale` has for itself; always for other scripts than
     the Latin one, which tell languages apart by themselves."""
     sample, counts = sampled(text)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import yaml
 
-from midb_ray.signals import number_words
+from midb_ray.signals import number_words, unit_words
 
 _UNSPACED: Final = ("ja", "ko", "th")
 _NO_COMPOUNDS: Final = (*_UNSPACED, "vi")
@@ -29,10 +29,6 @@ _GRADE: Final = re.compile(r"\bK-(\d{1,2})\b")
 _BOTH: Final = re.compile(
     r"(\d[\d.,]{0,12}) ?°? ?([A-Za-z]{1,12}(?: [a-z]{1,12})?) ?"
     r"\((?:about |approximately |~|≈)?(\d[\d.,]{0,12}) ?°? ?([A-Za-z]{1,12})"
-)
-_IMPERIAL: Final = re.compile(
-    r"(?:F|fahrenheit|mi|miles?|mph|ft|feet|foot|in|inch(?:es)?|yards?|yd|lbs?|pounds?|oz|ounces?|gal|gallons?|acres?)\b",
-    re.IGNORECASE,
 )
 _DUAL: Final = re.compile(r"[ء-ي]{2,}(?:ين|ان)(?:ِ)?(?![ء-ي])")
 _RAISED: Final = re.compile("[²³¹⁰⁴-⁹₀-₉¼-¾⅐-ⅿ①-⑳]")
@@ -61,9 +57,9 @@ def excused(before: str, after: str, is_alike: bool) -> frozenset[str]:
         found |= {"24", "7"}
     for match in _BOTH.finditer(before) if is_alike else ():
         one, other = match[1].rstrip(".,"), match[3].rstrip(".,")
-        if one in after and _IMPERIAL.match(match[4]):
+        if one in after and unit_words.english().match(match[4]):
             found.add(other)
-        if other in after and _IMPERIAL.match(match[2]):
+        if other in after and unit_words.english().match(match[2]):
             found.add(one)
     return frozenset(found)
 

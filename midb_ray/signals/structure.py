@@ -36,6 +36,7 @@ _HTML: Final = frozenset(  # elements whose names are no words that a placeholde
     )
 )
 _TAG: Final = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,15})(?:[ \t][^<>\n]{0,300}?)?(/?)>")
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _BLANK: Final = re.compile(r"_{3,}|\.{5,}|…{2,}")
 _ITEM: Final = re.compile(
     r"^[ \t>]{0,16}(?:[-*+–—][ \t]+|[•‣◦▪●○■□·・※][ \t]*"
@@ -128,6 +129,13 @@ def prose(text: str) -> str:
     if "`" in text or "://" in text or "www." in text or "@" in text:
         return _NOT_PROSE.sub(" ", text)
     return text
+
+
+def reads_as_prose(text: str, few: int) -> bool:
+    """Whether a text has at least `few` words of two letters or more, most of them in small letters: no formula, code or list of
+    names. In a language without small letters it never does."""
+    words = _WORD.findall(prose(text))
+    return len(words) >= few and 2 * sum(map(str.islower, words)) > len(words)
 
 
 def blanked(text: str) -> str:

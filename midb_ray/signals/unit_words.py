@@ -16,6 +16,7 @@ from babel import units as cldr
 from midb_ray.signals import number_words
 
 _UNSPACED: Final = frozenset({"ja", "th"})
+_SOURCE: Final = "en"
 _SHORT: Final = {"inch": r"in(?![A-Za-z])\.?", "mile": "mi(?![A-Za-z])"}
 _NO_SHORT: Final = {"inch": ("en", "it", "de"), "mile": ("it", "es", "cs")}  # languages in which that is another word
 _SPACELESS_AFTER: Final = frozenset({"ja", "ko", "th"})  # a particle follows the unit without a space
@@ -104,6 +105,12 @@ def bare(language: str) -> re.Pattern[str]:
     """The names of units; what is spelled like another word of the language counts beside a number only."""
     start, end = ("", "") if language in _SPACELESS_AFTER else (r"(?<!\w)", r"(?!\w)")
     return re.compile(f"{start}(?:{'|'.join(_words(language).values())}){end}", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1)
+def english() -> re.Pattern[str]:
+    """What finds an imperial unit as English sources name or abbreviate it, a bare "F" among them."""
+    return re.compile(f"(?:{'|'.join((*_words(_SOURCE).values(), *_SHORT.values(), 'F'))})(?![A-Za-z])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from midb_ray import cli
-from midb_ray.curation import export as pipeline
+from midb_ray.curation import export_pipeline as pipeline
 from midb_ray.errors import ExitCode
 from midb_ray.formats.reading import Reader
 from midb_ray.formats.records import Record

@@ -36,7 +36,7 @@ def test_every_row_comes_back_and_the_books_agree_with_the_server() -> None:
         return dict(enumerate(FAULTS)).get(number % 20, "")
 
     with serving(stumble) as books:
-        engine = registry.build(settings(books.url, prompt_price=2, answer_price=10, retries=20))
+        engine = registry.build(settings(books.url, prompt_price=2, answer_price=10, retries=20, request_timeout=1))
         requests = [Request(f"prompt {number}", None, 9) for number in range(300)]
         found = asyncio.run(engine.generate(requests))
         usage = engine.usage()

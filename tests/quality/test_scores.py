@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from midb_ray.quality.findings import KINDS, Finding
-from midb_ray.quality.scores import Scores, overall, scores
+from midb_ray.quality.scores import Scores, enriched, overall, scores
 
 
 def finding(kind: str) -> Finding:
@@ -47,3 +47,8 @@ def test_the_worst_dimension_counts_twice_over_all() -> None:
     assert Scores(100, 40, 100).overall == pytest.approx((40 + 80) / 2)
     columns = (pa.array([100.0, 10.0]), pa.array([40.0, 20.0]), pa.array([100.0, 90.0]))
     assert overall(*columns).to_pylist() == pytest.approx([60, (10 + 40) / 2])
+
+
+def test_richness_makes_the_last_fifth_of_content() -> None:
+    found = enriched(pa.array([100.0, 100.0, 50.0]), pa.array([0.0, 1.0, 0.5]))
+    assert found.to_pylist() == pytest.approx([80, 100, 45])

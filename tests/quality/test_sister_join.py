@@ -19,7 +19,7 @@ from midb_ray.quality import sister_join, sister_tasks
 from midb_ray.quality.settings import ScoreSettings, SourceSettings
 from midb_ray.quality.sister_join import Counts
 from midb_ray.quality.sisters import Told
-from midb_ray.runs import folder, inputs, shards, storage
+from midb_ray.runs import folder, inputs, shards, storage, stream
 from midb_ray.runs.figures import Figures
 from tests.quality.test_sisters import TOWER
 
@@ -196,9 +196,9 @@ def test_how_far_a_long_join_is_stands_in_the_log(tmp_path: Path, monkeypatch: p
     corpora = Corpora(tmp_path, towers(7))
     settings = corpora.corpus.settings.model_copy(update={"progress_seconds": 1e-9})
     corpora.corpus = Corpus(settings, LOCALES)
-    heard = listen(sister_join)
+    heard, watched = listen(sister_join), listen(stream)
     corpora.join()
-    assert "Looking for sisters: 5 of 5 parts are gathered." in heard
+    assert "Looking for sisters: 5 of 5 parts are gathered." in watched
     assert heard[-1] == (
         "Of 35 pairs with a source_id, 0 have their source among their sisters and 35 other translations to compare with."
     )

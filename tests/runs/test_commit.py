@@ -41,7 +41,7 @@ def test_rows_figures_and_fingerprint_survive(
     content = shard(pairs, dead)
     assert commit.read_part(run, 5) is None
     commit.commit(run, 5, "digest", *content)
-    assert commit.read_part(run, 5) == Part(content[2], "digest")
+    assert commit.read_part(run, 5) == Part(content[2], "digest", pairs)
     for folder, table in zip((commit.PAIRS, commit.DEAD_LETTERS), content, strict=False):
         with commit.storage.open_input(commit.part_uri(run, folder, 5)) as stream:
             found = pq.read_table(stream)
@@ -87,7 +87,7 @@ def test_a_write_that_fails_in_between_leaves_the_shard_undone(tmp_path: Path) -
     (tmp_path / "pairs").unlink()
     assert commit.read_part(str(tmp_path), 0) is None
     commit.commit(str(tmp_path), 0, "digest", *shard(2, 0))  # another run of it overwrites its dead letters
-    assert commit.read_part(str(tmp_path), 0) == Part(shard(2, 0)[2], "digest")
+    assert commit.read_part(str(tmp_path), 0) == Part(shard(2, 0)[2], "digest", 2)
     assert pq.read_table(tmp_path / "dead_letters").num_rows == 0
 
 

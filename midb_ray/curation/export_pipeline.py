@@ -47,7 +47,7 @@ def export(settings: ExportSettings) -> int:
 
 def _run(settings: ExportSettings, run: InputFile, place: str, made_of: Fingerprint, mine: claim.Claim) -> int:
     parts, digests = earlier.facts(run.uri)
-    made, summary = _json(run.uri, "run.json"), _json(run.uri, "summary.json")
+    made, summary = _said(run, "run.json"), _said(run, "summary.json")
     locales = _locales(made)
     nonce = export_folder.begin(place, made_of, settings.fresh)
     entries = json.dumps(locales.fingerprint(), ensure_ascii=False)
@@ -147,7 +147,7 @@ def _finish(
 
 def _rehearse(settings: ExportSettings, run: InputFile, place: str) -> int:
     parts, _ = earlier.facts(run.uri)
-    pairs = _json(run.uri, "summary.json")["rows_out"]
+    pairs = _said(run, "summary.json")["rows_out"]
     logger.info(
         "Dry run: %s pairs in %d parts as %s in %s files of at most %s rows and %g MB, in %d tasks; output %s.",
         f"{pairs:,}",
@@ -180,7 +180,9 @@ def _locales(made: dict[str, Any]) -> Locales:
         ) from None
 
 
-def _json(run: str, name: str) -> dict[str, Any]:
-    """One of the JSON files of a run that `earlier.find` has found whole."""
-    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(run, name)))
+def _said(run: InputFile, name: str) -> dict[str, Any]:
+    """What one of the JSON files of a run says that `earlier.find` has found whole. Raises `UserError` if it is gone meanwhile."""
+    found = earlier.described(run.uri, name)
+    if found is None:
+        raise UserError(f"The run in {run.name} was removed or goes on meanwhile; put it back, or wait for its end.")
     return found
