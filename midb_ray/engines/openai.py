@@ -87,7 +87,7 @@ class OpenaiEngine:
     async def _complete(self, request: Request) -> Completion:
         if not request.text or request.limit < 1:
             return Completion("", "error", 0, "a request needs a text and a limit of at least 1")
-        began, tries, unsure = 0.0, 0, 0
+        began, tries, unsure, held = 0.0, 0, 0, 0
         while True:
             async with self._pace.turn():
                 began = began or time.monotonic()
@@ -98,14 +98,15 @@ class OpenaiEngine:
             if found.blame == "row":
                 break
             unsure += found.blame == "unsure"
+            held += found.blame == "server"
             if found.blame == "setup" or unsure > self._own.retries:
                 if self._pace.answered > began or await self._answers_others():
                     break
             silent = time.monotonic() - max(self._pace.answered, began)
             if silent > self._own.patience and (found.blame != "unsure" or unsure > self._own.retries):
                 raise self._gone(found, self._own.patience)
-            if found.blame == "server" and time.monotonic() - began > self._own.patience:
-                break  # others are answered, so it is about this row
+            if held > self._own.retries and time.monotonic() - began > self._own.patience:
+                break  # others are answered, so it is about this row; time alone may have passed behind others in the queue
             if found.blame != "server":  # what is the server's own holds everybody back
                 await asyncio.sleep(self._pace.wait(tries, found.wait))
         return Completion("", "error", 0, found.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -51,6 +52,21 @@ def test_every_row_comes_back_and_the_books_agree_with_the_server() -> None:
     )
     assert usage.retries == books.requests - 300 - len(greetings) > 60
     assert usage.cost == pytest.approx((2 * books.prompt_tokens + 10 * books.answer_tokens) / 1e6)
+
+
+def test_time_behind_other_rows_is_no_refusal() -> None:
+    refusals = iter(["500", "429"])
+
+    def stumble(number: int, prompt: str) -> str:
+        time.sleep(0.05)
+        return next(refusals, "") if prompt == "first" else ""
+
+    with serving(stumble) as books:
+        engine = registry.build(settings(books.url, concurrency=1, patience=1, retries=1, request_timeout=1))
+        requests = [Request(text, None, 9) for text in ("first", *(f"prompt {number}" for number in range(30)))]
+        found = asyncio.run(engine.generate(requests))
+        engine.close()
+    assert {one.finish for one in found} == {"stop"}
 
 
 @pytest.mark.parametrize("fault", ["500", "400", "403", "finish content_filter", "empty"])
