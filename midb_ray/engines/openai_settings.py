@@ -46,8 +46,8 @@ class OpenaiSettings(Settings):
     """Seconds before the second try, twice as many before each further one, up to 60, with chance in them. What the server asks for
     in Retry-After counts where it is longer."""
     patience: float = Field(default=600.0, ge=0)
-    """Seconds for which a server may refuse everybody, be overloaded or be gone; then the job stops and can go on later. A row that is
-    held back more often than `retries` and for longer, while others are answered, ends with an error."""
+    """Seconds for which a server may refuse everybody, be overloaded or be gone; then the job stops and can go on later. A row
+    that is held back more often than `retries` and for longer, while others are answered, ends with an error."""
     limit_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     """The name under which the server takes the most new tokens. auto is max_tokens, and max_completion_tokens once the server
     asks for that."""
