@@ -72,6 +72,23 @@ class Likelihood(NamedTuple):
     error: str | None = None
 
 
+class Comparison(NamedTuple):
+    """Two texts, to be compared by what they mean."""
+
+    one: str
+    other: str
+
+
+class Similarity(NamedTuple):
+    """How near two texts are in meaning: the cosine of their embeddings.
+
+    `error` is set when the engine refused or failed on this row alone; `cosine` is then NaN.
+    """
+
+    cosine: float
+    error: str | None = None
+
+
 class Bounds(NamedTuple):
     """What fits a model: ids below `vocabulary`, prompt and answer together within `context` (None: no bound)."""
 
@@ -123,6 +140,15 @@ class Scorer(Engine, Protocol):
 
     async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
         """Likelihoods in the order of `rows`. Raises `EngineError`, or any other exception for bad rows."""
+        ...
+
+
+@runtime_checkable
+class Comparer(Engine, Protocol):
+    """An engine with a sentence encoder, which can say how near texts are in meaning."""
+
+    async def similarity(self, rows: Sequence[Comparison]) -> list[Similarity]:
+        """Similarities in the order of `rows`. Raises `EngineError`, or any other exception for bad rows."""
         ...
 
 
