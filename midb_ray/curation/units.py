@@ -30,7 +30,7 @@ PASSES, FOUND, BELOW = 0, 1, 2
 """Whether a unit passes by itself, has a finding that excludes, or a score below the lowest; of turns the greatest counts."""
 
 _TEXTS: Final = ("instruction", "input", "response")
-_LACKING: Final = {"unjudged": "judge_error", "unmeasured": "likelihood_error"}
+_LACKING: Final = {"unjudged": "judge_error", "unmeasured": "measure_error"}
 """What scoring counts beside kinds of findings, and the column that says why it is so."""
 _SCHEMA: Final = pa.schema(
     [

@@ -14,17 +14,19 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 
-from midb_ray.engines import bundles, duplicates, halt, halving, loading, outcomes, vital_signs
-from midb_ray.engines.base import Completion, Continuation, Engine, EngineError, Likelihood, Request, Scorer
+from midb_ray.engines import bundles, halt, loading, outcomes, vital_signs
+from midb_ray.engines.base import Completion, Engine, EngineError, Likelihood, Similarity
+from midb_ray.engines.careful import CarefulEngine
 from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.engines.meter import Meter
 from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.questions import Questions
 from midb_ray.engines.turnstile import Turnstile
 from midb_ray.errors import UserError
 from midb_ray.runs import attempts, commit, folder, memory, patience, storage
@@ -43,8 +45,8 @@ class Work(Protocol):
     """What a capability does around the engine. It is pickled, so it holds settings and builds the rest on first use."""
 
     def finish(self, flight: Flight, completions: list[Completion | None]) -> tuple[pa.Table, pa.Table, Figures]:
-        """Output pairs, dead letters and counts of a shard; a completion is None where no request was sent. What was measured
-        stands in the flight."""
+        """Output pairs, dead letters and counts of a shard; a completion is None where no request was sent. What was measured and
+        compared stands in the flight."""
         ...
 
 
@@ -55,11 +57,12 @@ class EngineBuilder(Protocol):
 
 
 class Answered(NamedTuple):
-    """What came of a shard's requests and continuations: a completion or a likelihood for each, None where there was none; how many
-    were answered by what an equal one had brought; the tokens that were generated for this shard."""
+    """What came of all that a shard asked, None where it asked nothing; how many were answered by what an equal one had brought;
+    the tokens that were generated for this shard."""
 
     completions: list[Completion | None]
     likelihoods: list[Likelihood | None]
+    similarities: list[Similarity | None]
     duplicates: int
     tokens: int
 
@@ -80,7 +83,6 @@ class EngineActor:
         self._run, self._work, self._patience = run, work, pool.storage_patience
         self._proven = False
         self._turnstile = Turnstile()
-        self._shared = None if store is None else duplicates.SharedAnswers(store)
         self._engine: Engine | None = None
         self._at_engine: dict[int, tuple[attempts.Attempt, attempts.Range]] = {}  # by shard
         self._leaving = self._has_threads = False
@@ -93,6 +95,7 @@ class EngineActor:
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
         self._meter = Meter(self._engine)
+        self._careful = None if self._engine is None else CarefulEngine(self._engine, self._meter, store)
 
     def __del__(self) -> None:
         engine: Engine | None = getattr(self, "_engine", None)
@@ -159,31 +162,32 @@ class EngineActor:
         return await asyncio.to_thread(patience.persist, again, self._patience, f"Shard {shard}, {doing} it")
 
     async def _complete(self, flight: Flight, attempt: attempts.Attempt) -> Answered:
-        """One completion per request of the shard and one likelihood per continuation, whatever the engine does. In the record of
-        attempts the continuations stand behind the requests."""
-        asked = await asyncio.to_thread(duplicates.distinct, flight.requests)
-        texts = await asyncio.to_thread(duplicates.distinct, flight.continuations)
-        completions = [halving.no_completion(ENGINE_CRASH)] * len(asked.requests)
-        likelihoods = [halving.no_likelihood(ENGINE_CRASH)] * len(texts.requests)
-        known = tokens = 0
-        for first, last in attempt.parts(len(completions) + len(likelihoods)):
+        """A reply to each question of the shard, whatever the engine does."""
+        engine = self._careful
+        assert engine is not None  # a shard is refused where there is none
+        asked = await asyncio.to_thread(Questions.of, flight)
+        found = asked.failed(ENGINE_CRASH)
+        known, tokens = asked.duplicates, 0
+        for first, last in attempt.parts(asked.number):
             if not self._isolated:
                 await self._storage("noting", flight.shard, attempt.begin, (first, last))
             self._at_engine[flight.shard] = attempt, (first, last)
-            behind = slice(max(first - len(completions), 0), max(last - len(completions), 0))
+            at = asked.places(first, last)
             try:
-                answers, here = await self._answer(asked.requests[first:last], attempt.suspect)
-                likelihoods[behind] = await self._measure(texts.requests[behind])
+                answers, here = await engine.answer(asked.requests.distinct[at.requests], attempt.suspect)
+                likelihoods = await engine.measure(asked.continuations.distinct[at.continuations])
+                similarities = await engine.compare(asked.comparisons.distinct[at.comparisons])
             except EngineError as error:
                 await self._leave(flight.shard, error)
             finally:
                 del self._at_engine[flight.shard]
             await asyncio.to_thread(self._signs.answers)
-            completions[first:last] = answers
+            found.completions[at.requests] = answers
+            found.likelihoods[at.continuations] = likelihoods
+            found.similarities[at.comparisons] = similarities
             known += len(here) - sum(here)
             tokens += sum(answer.tokens for answer, is_new in zip(answers, here, strict=True) if is_new)
-        known += asked.duplicates + texts.duplicates
-        return Answered(asked.spread(completions), texts.spread(likelihoods), known, tokens)
+        return Answered(*asked.spread(found), known, tokens)
 
     async def _leave(self, shard: int, error: EngineError) -> NoReturn:
         """End this process, once it is written down what the engine died with."""
@@ -199,37 +203,17 @@ class EngineActor:
         await asyncio.Event().wait()  # another shard is at it
         raise AssertionError
 
-    async def _answer(self, requests: Sequence[Request], suspect: bool) -> duplicates.Generated:
-        """Generate what nobody in the run has generated. A shard that may kill its engine has nobody wait for it."""
-        if self._shared is None or suspect:
-            return duplicates.Generated(await self._generate(requests), [True] * len(requests))
-        return await self._shared.complete(requests, self._generate)
-
-    async def _generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """What the engine answers; a request that it fails on is found."""
-        assert self._engine is not None
-        with self._meter.at_engine():
-            return await halving.each(self._engine.generate, requests, halving.no_completion)
-
-    async def _measure(self, texts: Sequence[Continuation]) -> list[Likelihood]:
-        """How likely the engine finds each text; one that it fails on is found."""
-        if not texts:
-            return []
-        assert isinstance(self._engine, Scorer)  # the settings of a job that measures see to it
-        with self._meter.at_engine():
-            return await halving.each(self._engine.loglikelihood, texts, halving.no_likelihood)
-
     def _commit(self, flight: Flight, answered: Answered, seconds: float) -> Figures:
-        flight = flight._replace(likelihoods=answered.likelihoods)
+        flight = flight._replace(likelihoods=answered.likelihoods, similarities=answered.similarities)
         pairs, dead_letters, figures = self._work.finish(flight, answered.completions)
         if pairs.num_rows != flight.pairs.num_rows + flight.finished.num_rows:
             raise AssertionError(f"shard {flight.shard}: {pairs.num_rows} pairs came out, others than were read")
-        sent = sum(one is not None for one in (*flight.requests, *flight.continuations))
         figures.engine_seconds, figures.duplicates = seconds, answered.duplicates
         errors = sum(one is not None and one.finish == "error" for one in answered.completions)
-        errors += sum(one is not None and one.error is not None for one in answered.likelihoods)
+        measured = (*answered.likelihoods, *answered.similarities)
+        errors += sum(one is not None and one.error is not None for one in measured)
         told = self._meter.take()
-        figures.engines = self._meter.figures(sent, errors, answered.tokens, told)
+        figures.engines = self._meter.figures(flight.sent, errors, answered.tokens, told)
         try:
             write = functools.partial(commit.commit, self._run.uri, flight.shard, self._run.digest)
             again = functools.partial(write, pairs, dead_letters, figures)
@@ -237,6 +221,6 @@ class EngineActor:
         except BaseException:
             self._meter.give_back(told)
             raise
-        self._meter.count(sent, answered.tokens, told)
+        self._meter.count(flight.sent, answered.tokens, told)
         memory.give_back()
         return figures

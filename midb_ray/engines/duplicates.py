@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from midb_ray.engines import answers
-from midb_ray.engines.base import Completion, Continuation, Request
+from midb_ray.engines.base import Comparison, Completion, Continuation, Request
 
 logger = logging.getLogger("midb_ray")
 
 Generate = Callable[[Sequence[Request]], Awaitable[list[Completion]]]
-A = TypeVar("A", Request, Continuation)
+A = TypeVar("A", Request, Continuation, Comparison)
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Distinct(Generic[A]):
-    """The requests of a shard, or its continuations, without repetitions: `requests` in the order of their first places, and for
-    each of the given ones where it stands among them; None for a pair without a request."""
+    """The requests of a shard, its continuations or its comparisons, without repetitions: in the order of their first places, and
+    for each of the given ones where it stands among them; None for a pair without one."""
 
-    requests: list[A]
+    distinct: list[A]
     places: list[int | None]
 
     @property
     def duplicates(self) -> int:
         """Requests that another one's answer stands for."""
-        return sum(place is not None for place in self.places) - len(self.requests)
+        return sum(place is not None for place in self.places) - len(self.distinct)
 
     def spread(self, completions: Sequence[R]) -> list[R | None]:
         """One for each of the given requests."""
@@ -53,7 +53,7 @@ def distinct(requests: Sequence[A | None]) -> Distinct[A]:
     return Distinct(kept, places)
 
 
-def _hashable(request: Request | Continuation) -> Any:
+def _hashable(request: Request | Continuation | Comparison) -> Any:
     return tuple(tuple(value) if isinstance(value, list) else value for value in request)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from midb_ray.engines.base import Completion, EngineError, Likelihood
+from midb_ray.engines.base import Completion, EngineError, Likelihood, Similarity
 from midb_ray.errors import UserError
 
 A = TypeVar("A")
@@ -39,3 +39,8 @@ def no_completion(reason: str) -> Completion:
 def no_likelihood(reason: str) -> Likelihood:
     """Stands for a text that an engine failed to measure."""
     return Likelihood(math.nan, 0, reason)
+
+
+def no_similarity(reason: str) -> Similarity:
+    """Stands for two texts that an engine failed to compare."""
+    return Similarity(math.nan, reason)

@@ -68,6 +68,7 @@ KINDS: Final[dict[str, Kind]] = {
     "untranslated": Kind("translation", "a sentence stands as in the source, in its language", 0.5),
     "truncated": Kind("translation", "the text breaks off, and the source does not", 0.6),
     "unexplained": Kind("translation", "to a model the source explains less of the pair than it should", 0.5),
+    "unlike": Kind("translation", "to an encoder the text means something else than the source", 0.5),
     "imperial_unit": Kind("localisation", "a quantity in imperial units where the locale measures in metric ones", 0.2),
     "currency": Kind("localisation", "an amount in US dollars where the locale pays in another currency", 0.1),
     "number_form": Kind("localisation", "a number with the separators of another locale", 0.1),

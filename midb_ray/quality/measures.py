@@ -24,11 +24,12 @@ _MOST: Final = 700.0  # nats of a token that `exp` still takes
 
 
 class Measures(NamedTuple):
-    """What was measured of a pair; None where that was not asked for or is not to be had, and `error` says why."""
+    """What models found of a pair; None where that was not asked for or is not to be had, and `error` says why."""
 
     perplexity: float | None = None
     ifd: float | None = None
     explained: float | None = None
+    similarity: float | None = None
     error: str | None = None
 
 
@@ -89,7 +90,8 @@ def measures(
     for error in errors:
         hard = _gained(*islice(one_by_one, 2)) if difficulty else _NO_GAIN
         told = _gained(*islice(one_by_one, 2)) if explained else _NO_GAIN
-        found.append(Measures(hard.perplexity, hard.ifd, told.gain, error or hard.error or told.error))
+        reason = error or hard.error or told.error
+        found.append(Measures(hard.perplexity, hard.ifd, told.gain, error=reason))
     return found
 
 

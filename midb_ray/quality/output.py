@@ -55,7 +55,8 @@ _MEASURED: Final = pa.schema(
         pa.field("perplexity", pa.float64()),
         pa.field("ifd", pa.float64()),
         pa.field("explained", pa.float64()),
-        pa.field("likelihood_error", TEXT),
+        pa.field("similarity", pa.float64()),
+        pa.field("measure_error", TEXT),
     ]
 )
 
@@ -156,7 +157,7 @@ def figures(table: pa.Table, dead: pa.Table) -> Figures:
     """The counts of a shard: pairs by language, sound or flawed, and the kinds of findings as reasons."""
     found = Figures.of([table], dead)
     findings = table.column("findings").to_pylist()
-    gone = {UNJUDGED: "judge_error", UNMEASURED: "likelihood_error"}
+    gone = {UNJUDGED: "judge_error", UNMEASURED: "measure_error"}
     missing = zip(*(pc.is_valid(table.column(column)).to_pylist() for column in gone.values()), strict=True)
     for language, some, lacks in zip(table.column("language").to_pylist(), findings, missing, strict=True):
         kinds = sorted({one["kind"] for one in some})

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from midb_ray.corpora import job, plan
 from midb_ray.corpora.plan import Plan
+from midb_ray.engines import comparing
 from midb_ray.engines import registry as engines
 from midb_ray.engines.actor import EngineBuilder
 from midb_ray.engines.base import Engine
@@ -40,7 +41,7 @@ _IDLE: Final = {"cpus_per_replica": 0.1, "cpus_per_task": 0.9}  # the preparing 
 
 _MISSING: Final = {
     UNJUDGED: "The judge gave no verdict on %s of %s pairs; why stands in the column judge_error.",
-    UNMEASURED: "The model did not measure %s of %s pairs; why stands in the column likelihood_error.",
+    UNMEASURED: "A model did not measure %s of %s pairs; why stands in the column measure_error.",
 }
 
 
@@ -54,16 +55,20 @@ def score(settings: ScoreSettings) -> int:
     files = inputs.find(settings.input, leave_out=settings.output)
     job.checked(settings.output, files)
     identity: dict[str, Any] = {}
+    encoder: dict[str, Any] | None = None
     if settings.needs_engine:
         engine = engines.pinned(settings.engine, engines.check(settings.engine))
         settings, identity = settings.model_copy(update={"engine": engine}), engines.identity(engine)
+    if settings.compares:
+        similarity = comparing.pinned(settings.similarity)
+        settings, encoder = settings.model_copy(update={"similarity": similarity}), comparing.identity(similarity)
     names = gazetteer.read(settings.gazetteer) if settings.gazetteer else {}
     work = ScoreWork(
         settings,
         json.dumps(locales.fingerprint(), ensure_ascii=False),
         names=json.dumps(names, ensure_ascii=False) if names else None,
     )
-    return job.run(ScoreJob(work, fingerprint(settings, identity, locales.fingerprint(), names)), files)
+    return job.run(ScoreJob(work, fingerprint(settings, identity, locales.fingerprint(), names, encoder)), files)
 
 
 @dataclass(frozen=True)
@@ -89,18 +94,20 @@ class ScoreJob:
 
     @property
     def pool(self) -> PoolSettings:
-        """Without an engine one actor that only commits, and as many preparing tasks as there are CPUs."""
-        if self.settings.needs_engine:
+        """Without a model one actor that only commits, and as many preparing tasks as there are CPUs."""
+        if self.settings.needs_pool:
             return self.settings.pool
         return self.settings.pool.model_copy(update={**_IDLE, "replicas": (1,), "gpus_per_replica": 0})
 
     @property
     def build(self) -> EngineBuilder:
-        if not self.settings.needs_engine:
-            return IdleEngine
-        if not self.settings.judge.on:
-            return functools.partial(build_measuring, self.settings.engine)
-        return functools.partial(build_judge, self.settings.engine, self.settings.judge.tries)
+        settings = self.settings
+        alone: EngineBuilder = IdleEngine
+        if settings.judge.on:
+            alone = functools.partial(build_judge, settings.engine, settings.judge.tries)
+        elif settings.measures:
+            alone = functools.partial(build_measuring, settings.engine)
+        return comparing.beside(alone, settings.similarity) if settings.compares else alone
 
     def shared(self, run: folder.RunFolder, plan: Plan, done: npt.NDArray[np.bool_]) -> ScoreWork:
         work = self.work.sharing()
@@ -123,6 +130,7 @@ class ScoreJob:
             "sisters: pairs with the same source_id are brought together first": settings.sisters.on,
             "difficulty: each response measured with and without its instruction": settings.difficulty.on,
             "explained: each pair that has a source measured with and without it": settings.explained.on,
+            f"similarity: each pair that has a source compared with it by {settings.similarity.model}": settings.compares,
         }
         return [line for line, is_on in told.items() if is_on]
 

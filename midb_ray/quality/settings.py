@@ -8,6 +8,7 @@ import pydantic
 
 from midb_ray.config import Settings
 from midb_ray.corpora.settings import PoolJobSettings
+from midb_ray.engines.encoder_settings import EncoderSettings
 from midb_ray.engines.settings import EngineSettings
 
 _OF_ANSWERS: Final = ("max_new_tokens", "answer_budget", "answer_floor", "temperature", "guided", "top_p", "seed")
@@ -59,6 +60,21 @@ class ExplainedSettings(Settings):
         return least
 
 
+class SimilaritySettings(EncoderSettings):
+    """How near each pair is in meaning to its source, by the embeddings of an encoder beside `engine`."""
+
+    least: float | None = pydantic.Field(None, ge=-1, le=1, validate_default=True)
+    """Cosine; a pair less like its source has the finding `unlike`. None finds nothing: what is little depends on the encoder, so
+    look at a part of the corpus first."""
+
+    @pydantic.field_validator("least")
+    @classmethod
+    def _least_of_what_is_compared(cls, least: float | None, info: pydantic.ValidationInfo) -> float | None:
+        if least is not None and info.data.get("model") is None:
+            raise ValueError("nothing is compared without similarity.model, so leave it out or give an encoder")
+        return least
+
+
 class JudgeSettings(Settings):
     """An LLM that judges every pair, through `engine`."""
 
@@ -83,6 +99,7 @@ class ScoreSettings(PoolJobSettings):
     sisters: SisterSettings = SisterSettings()
     difficulty: DifficultySettings = DifficultySettings()
     explained: ExplainedSettings = ExplainedSettings()
+    similarity: SimilaritySettings = SimilaritySettings()
     judge: JudgeSettings = pydantic.Field(JudgeSettings(), validate_default=True)
 
     @property
@@ -94,6 +111,16 @@ class ScoreSettings(PoolJobSettings):
     def needs_engine(self) -> bool:
         """Whether an engine is asked anything at all."""
         return self.judge.on or self.measures
+
+    @property
+    def compares(self) -> bool:
+        """Whether an encoder compares pairs with their sources."""
+        return self.similarity.model is not None
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether a model of any kind is asked."""
+        return self.needs_engine or self.compares
 
     @pydantic.field_validator("difficulty", "explained")
     @classmethod
@@ -127,9 +154,14 @@ class ScoreSettings(PoolJobSettings):
 
 
 def fingerprint(
-    settings: ScoreSettings, engine: dict[str, Any], locales: dict[str, Any], names: dict[str, Any] | None = None
+    settings: ScoreSettings,
+    engine: dict[str, Any],
+    locales: dict[str, Any],
+    names: dict[str, Any] | None = None,
+    encoder: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What an output of scoring depends on, beside the input files: flat keys, plain values. `names` are added to the gazetteer."""
+    """What an output of scoring depends on, beside the input files: flat keys, plain values. `names` are added to the gazetteer;
+    `engine` and `encoder` are the identities of the models."""
     parts: dict[str, Settings] = {"source": settings.source}
     if settings.sisters.on:
         parts["sisters"] = settings.sisters
@@ -145,4 +177,6 @@ def fingerprint(
     if settings.needs_engine:
         left_out = () if settings.judge.on else _OF_ANSWERS
         said |= {f"engine.{key}": value for key, value in engine.items() if key not in left_out}
+    if encoder is not None:
+        said |= {"similarity.least": settings.similarity.least, "similarity.model": encoder}
     return {**said, **({"gazetteer": names} if names else {}), **settings.reading(locales)}

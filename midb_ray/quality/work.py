@@ -14,7 +14,7 @@ from midb_ray.engines.base import Completion, Request
 from midb_ray.engines.flight import Flight, pack
 from midb_ray.engines.requests import Requester
 from midb_ray.pairs import TEXT, Pair, Text, heard
-from midb_ray.quality import judge, measures, output, sister_tasks
+from midb_ray.quality import judge, measures, output, similarity, sister_tasks
 from midb_ray.quality.asking import verdict
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.measures import Asked, Asker, Measures
@@ -59,11 +59,11 @@ class ScoreWork:
         scored = [scorer.score(pair, one) for pair, one in zip(pairs, told, strict=True)]
         columns = output.columns(*(zip(*scored, strict=True) if scored else ((), (), (), (), ())))
         asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
-        if not self.settings.measures:
-            return pack(shard.shard, pairs, dead, asked, added=columns)
-        texts = self._texts(pairs, [one.source for one in scored])
+        sources = [one.source for one in scored]
+        texts = self._texts(pairs, sources) if self.settings.measures else Asked([], [None] * len(pairs))
         columns[_UNASKED] = pa.array(texts.errors, TEXT)
-        return pack(shard.shard, pairs, dead, asked, added=columns, continuations=texts.continuations)
+        both = similarity.comparisons(pairs, sources) if self.settings.compares else ()
+        return pack(shard.shard, pairs, dead, asked, added=columns, continuations=texts.continuations, comparisons=both)
 
     def _requests(self, pairs: list[Pair]) -> list[Request | None]:
         """One request to the judge for each pair; None where the prompt is too long."""
@@ -80,26 +80,34 @@ class ScoreWork:
         """The rows of a shard; see `engines.actor.Work`."""
         asked = zip(flight.requests, completions, strict=True)
         judged = [judgement(request, completion) for request, completion in asked] if self.settings.judge.on else None
-        pairs, measured = self._measured(flight)
-        rows = output.rows(pairs, judged, measured)
+        pairs, found = self._found(flight)
+        rows = output.rows(pairs, judged, found)
         figures = output.figures(rows, flight.dead_letters)
         figures.prompt_tokens = sum(len(one.ids or ()) for one in flight.requests if one is not None)
         figures.prompt_tokens += sum(len(one.prompt) + len(one.ids) for one in flight.continuations if one is not None)
         figures.answer_tokens = sum(one.tokens for one in completions if one is not None)
         return rows, flight.dead_letters, figures
 
-    def _measured(self, flight: Flight) -> tuple[pa.Table, list[Measures] | None]:
-        """The pairs, with what follows from what a model measured of them, and what it measured."""
-        settings = self.settings
-        if not settings.measures or not flight.pairs.num_rows:
-            return flight.pairs, None
-        errors = flight.pairs.column(_UNASKED).to_pylist()
+    def _found(self, flight: Flight) -> tuple[pa.Table, list[Measures] | None]:
+        """The pairs, with what follows from what models found of them, and what they found; None where none was asked."""
+        settings, pairs = self.settings, flight.pairs
+        if not (settings.measures or settings.compares) or not pairs.num_rows:
+            return pairs, None
+        errors = pairs.column(_UNASKED).to_pylist()
         found = measures.measures(flight.likelihoods, errors, settings.difficulty.on, settings.explained.on)
-        if settings.explained.least is None:
-            return flight.pairs, found
-        responses = flight.pairs.column("response").to_pylist()
-        little = measures.unexplained(found, responses, settings.explained.least)
-        return output.with_findings(flight.pairs, little), found
+        texts = pairs.select(Text._fields).to_pylist()
+        if settings.explained.least is not None:
+            little = measures.unexplained(found, [one["response"] for one in texts], settings.explained.least)
+            pairs = output.with_findings(pairs, little)
+        if not settings.compares:
+            return pairs, found
+        near = similarity.nearness(flight.similarities)
+        if settings.similarity.least is not None:
+            pairs = output.with_findings(pairs, similarity.unlike(near, texts, settings.similarity.least))
+        return pairs, [
+            one._replace(similarity=other.cosine, error=one.error or other.error)
+            for one, other in zip(found, near, strict=True)
+        ]
 
 
 def judgement(request: Request | None, completion: Completion | None) -> Verdict | str:

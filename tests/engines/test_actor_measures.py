@@ -7,10 +7,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from midb_ray.engines import actor, bundles
-from midb_ray.engines.base import Completion, Continuation, EngineError, Likelihood, Request
+from midb_ray.engines.base import (
+    Comparison,
+    Completion,
+    Continuation,
+    EngineError,
+    Likelihood,
+    Request,
+    Similarity,
+)
 from midb_ray.engines.flight import Flight, pack
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.runs import attempts, folder
@@ -29,6 +38,7 @@ class Measuring:
         self.poison, self.deadly = poison, deadly
         self.asked: list[int] = []
         self.measured: list[int] = []
+        self.compared: list[int] = []
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         self.asked.append(len(requests))
@@ -41,6 +51,14 @@ class Measuring:
         if any(row.ids[0] in self.poison for row in rows):
             raise ValueError("this text")
         return [Likelihood(-float(row.ids[0]), len(row.ids)) for row in rows]
+
+    async def similarity(self, rows: Sequence[Comparison]) -> list[Similarity]:
+        self.compared.append(len(rows))
+        if any(row.one == str(self.deadly) for row in rows):
+            raise EngineError("the device is dead")
+        if any(row.one in map(str, self.poison) for row in rows):
+            raise ValueError("these texts")
+        return [Similarity(float(row.one) / 100) for row in rows]
 
     def close(self) -> None: ...
 
@@ -67,16 +85,21 @@ def run(
     requests: Sequence[Request | None],
     texts: Sequence[Continuation | None],
 ) -> tuple[list[Completion | None], list[Likelihood | None], Figures]:
-    work, row = Keep(), pack(3, PAIRS, [], requests, continuations=texts)
+    kept, figures = taken(opened, engine, pack(3, PAIRS, [], requests, continuations=texts))
+    return kept.completions, list(kept.flights[0].likelihoods), figures
 
-    async def taken():
+
+def taken(opened: folder.RunFolder, engine: Measuring, row: pa.Table) -> tuple[Keep, Figures]:
+    work = Keep()
+
+    async def through():
         return await actor.EngineActor(opened, lambda: engine, work, PoolSettings(storage_patience=0))(
             bundles.fold(row)
         )
 
-    (report,) = bundles.unfold(asyncio.run(taken())).to_pylist()
+    (report,) = bundles.unfold(asyncio.run(through())).to_pylist()
     assert report["error"] is None
-    return work.completions, list(work.flights[0].likelihoods), Figures.from_json(report["figures"])
+    return work, Figures.from_json(report["figures"])
 
 
 @pytest.fixture
@@ -125,6 +148,32 @@ def test_the_record_of_attempts_counts_texts_behind_requests(opened: folder.RunF
     assert all(one is not None and one.error is None for one in likelihoods)
     assert sum(engine.measured) == 39
     assert max([*engine.asked, *engine.measured]) <= 4  # in parts
+
+
+def test_texts_are_compared_under_the_same_rules(opened: folder.RunFolder) -> None:
+    for rows in (
+        (0, 60),
+        (44, 48),
+        (45, 46),
+        (45, 46),
+    ):  # behind 20 requests and 20 texts: the sixth two, killed by themselves
+        attempts.Attempt(opened.uri, 3).begin(rows)
+    engine = Measuring(99, 11)
+    both = [Comparison(str(place), "") for place in range(20)]
+    kept, figures = taken(opened, engine, pack(3, PAIRS, [], REQUESTS, continuations=TEXTS[:20], comparisons=both))
+    found = kept.flights[0].similarities
+    assert {place: one.error for place, one in enumerate(found) if one is not None and one.error} == {
+        5: actor.ENGINE_CRASH,
+        11: "ValueError: these texts",
+    }
+    assert [one.cosine for one in found if one is not None and not one.error] == [
+        place / 100 for place in range(20) if place not in (5, 11)
+    ]
+    assert [one.error for one in kept.flights[0].likelihoods if one is not None] == [
+        "ValueError: this text" if place == 11 else None for place in range(20)
+    ]
+    ((_, told),) = figures.engines.items()
+    assert (told.rows, told.errors) == (60, 3)
 
 
 @pytest.mark.parametrize("isolated", [False, True])

@@ -26,12 +26,12 @@ REQUESTS = st.lists(
 @given(REQUESTS)
 def test_each_request_gets_the_completion_of_its_equal(requests: list[Request | None]) -> None:
     found = distinct(requests)
-    answers = [Completion(repr(request), "stop", 1) for request in found.requests]
+    answers = [Completion(repr(request), "stop", 1) for request in found.distinct]
     assert found.spread(answers) == [
         None if request is None else Completion(repr(request), "stop", 1) for request in requests
     ]
-    assert all(request not in found.requests[:place] for place, request in enumerate(found.requests))
-    assert found.duplicates + len(found.requests) == sum(request is not None for request in requests)
+    assert all(request not in found.distinct[:place] for place, request in enumerate(found.distinct))
+    assert found.duplicates + len(found.distinct) == sum(request is not None for request in requests)
 
 
 def test_requests_that_differ_in_any_part_are_not_equal() -> None:
@@ -50,7 +50,7 @@ def test_requests_that_differ_in_any_part_are_not_equal() -> None:
 def test_equal_continuations_are_measured_once() -> None:
     text, other = Continuation([1], [2, 3]), Continuation([1, 2], [3])
     found = distinct([text, None, other, Continuation([1], [2, 3])])
-    assert (found.requests, found.places, found.duplicates) == ([text, other], [0, None, 1, 0], 1)
+    assert (found.distinct, found.places, found.duplicates) == ([text, other], [0, None, 1, 0], 1)
     assert found.spread(["a", "b"]) == ["a", None, "b", "a"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from midb_ray.engines.base import Continuation, Request
+from midb_ray.engines.base import Comparison, Continuation, Request
 from midb_ray.engines.flight import FINISHED_SCHEMA, pack, rows, unpack
 from midb_ray.pairs import DeadLetter, Pair, table_to_pairs, turn_row
 
@@ -55,3 +55,11 @@ def test_texts_to_measure_travel_beside_the_requests() -> None:
     assert flight.requests == [None, REQUESTS[0]]
     assert list(flight.likelihoods) == []
     assert unpack(pack(2, PAIRS, [], [None, None])).continuations == []
+
+
+def test_texts_to_compare_travel_beside_the_requests() -> None:
+    both = [Comparison("one", "Ωther"), None, Comparison("", "b"), None]
+    flight = unpack(pack(2, PAIRS, [], [None, REQUESTS[0]], comparisons=both))
+    assert flight.comparisons == both
+    assert (list(flight.similarities), flight.sent) == ([], 3)
+    assert unpack(pack(2, PAIRS, [], [None, None])).comparisons == []

@@ -106,9 +106,9 @@ def test_measures_are_of_the_mean_token() -> None:
     hard = [Likelihood(-6.0, 4), Likelihood(-10.0, 4)]
     told = [Likelihood(-3.0, 10), Likelihood(-23.0, 10)]
     (both,) = measures.measures([*hard, *told], [None], True, True)
-    assert both == Measures(pytest.approx(math.exp(1.5)), pytest.approx(math.exp(-1.0)), 2.0, None)  # type: ignore[arg-type]
+    assert both == Measures(pytest.approx(math.exp(1.5)), pytest.approx(math.exp(-1.0)), 2.0)  # type: ignore[arg-type]
     assert measures.measures([None, None, *told, *hard, None, None], ["too long", None], True, True) == [
-        Measures(None, None, 2.0, "too long"),
+        Measures(None, None, 2.0, error="too long"),
         Measures(both.perplexity, both.ifd, None, None),
     ]
     misled = measures.measures([Likelihood(-8.0, 4), Likelihood(-4.0, 4)], [None], True, False)

@@ -94,9 +94,9 @@ def check(found: dict[int, dict[str, Any]], by_hand: Any) -> None:
         told, tokens = by_hand(f"{heading}{SOURCE['source_instruction']}\n\n{SOURCE['source_response']}", text)
         assert found[number]["explained"] == pytest.approx((told - by_hand(heading, text)[0]) / tokens, abs=1e-4)
     assert [found[number]["explained"] is None for number in range(6)] == [False, False, True, True, True, True]
-    assert [found[number]["likelihood_error"] is None for number in range(4)] == [True] * 4
+    assert [found[number]["measure_error"] is None for number in range(4)] == [True] * 4
     for number in (4, 5):
-        assert found[number]["likelihood_error"].endswith(f"tokens to measure exceed the context of {CONTEXT}")
+        assert found[number]["measure_error"].endswith(f"tokens to measure exceed the context of {CONTEXT}")
         assert found[number]["overall"] is not None
     assert (found[5]["perplexity"], found[5]["ifd"]) == (None, None)
 

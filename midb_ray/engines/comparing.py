@@ -1,0 +1,97 @@
+"""An engine beside which a sentence encoder stands in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midb_ray.engines.base import Comparison, Completion, Continuation, Engine, Likelihood, Request, Scorer, Similarity
+from midb_ray.engines.encoder_settings import EncoderSettings
+from midb_ray.errors import UserError
+from midb_ray.runs.figures import NO_USAGE, Usage
+
+if TYPE_CHECKING:  # it takes torch along, which whoever only plans a job does without
+    from midb_ray.engines.encoder import Encoder
+
+
+class ComparingEngine:
+    """Compares with the encoder, and passes everything else on. Shards take turns at the encoder: one fills its batches."""
+
+    isolated = False  # the encoder computes in the process that asks
+
+    def __init__(self, engine: Engine, encoder: Encoder) -> None:
+        self._engine, self._encoder = engine, encoder
+        self._turn = ThreadPoolExecutor(1, "encoder")
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """What the engine answers."""
+        return await self._engine.generate(requests)
+
+    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
+        """What the engine says."""
+        assert isinstance(self._engine, Scorer)  # the settings see to it
+        return await self._engine.loglikelihood(rows)
+
+    async def similarity(self, rows: Sequence[Comparison]) -> list[Similarity]:
+        """See `base.Comparer`."""
+        return await asyncio.get_running_loop().run_in_executor(self._turn, self._encoder.similarities, rows)
+
+    def usage(self) -> Usage:
+        """What the engine's server has counted, if it has one."""
+        usage: Callable[[], Usage] | None = getattr(self._engine, "usage", None)
+        return NO_USAGE if usage is None else usage()
+
+    def close(self) -> None:
+        self._turn.shutdown(cancel_futures=True)
+        self._encoder.close()
+        self._engine.close()
+
+
+def pinned(settings: EncoderSettings) -> EncoderSettings:
+    """The same for processes elsewhere and later, see `registry.pinned`. Raises `UserError` for one that could not be
+    used."""
+    from midb_ray.engines import encoder
+
+    assert settings.model is not None  # else nobody asks
+    commit = encoder.check(settings.model, settings.revision).commit
+    if commit is not None:
+        return settings.model_copy(update={"revision": commit})
+    return settings.model_copy(update={"model": str(Path(settings.model).expanduser().resolve())})
+
+
+def identity(settings: EncoderSettings) -> dict[str, Any]:
+    """What of the encoder changes an output, as plain data and the same on every machine."""
+    from midb_ray.engines import encoder
+
+    assert settings.model is not None  # else nobody asks
+    return encoder.identity(settings.model, settings.revision)
+
+
+def beside(build: Callable[[], Engine], settings: EncoderSettings) -> Callable[[], Engine]:
+    """What builds the engine with the encoder beside it. The engine comes first: it takes its share of a device's memory."""
+    return functools.partial(_build, build, settings)
+
+
+def _build(build: Callable[[], Engine], settings: EncoderSettings) -> Engine:
+    import torch
+
+    from midb_ray.engines import encoder
+
+    assert settings.model is not None  # else nobody asks
+    is_there = torch.cuda.is_available()
+    if settings.device == "cuda" and not is_there:
+        raise UserError(
+            "The encoder's device is cuda but its process sees no usable CUDA device; ask for a GPU with "
+            "pool.gpus_per_replica, or set cpu."
+        )
+    place = ("cuda" if is_there else "cpu") if settings.device == "auto" else settings.device
+    engine = build()
+    try:
+        return ComparingEngine(engine, encoder.load(settings.model, settings.revision, place))
+    except BaseException:
+        engine.close()
+        raise
