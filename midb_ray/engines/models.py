@@ -53,14 +53,14 @@ def check(model: str, revision: str | None = None) -> ModelFacts:
     folder = directory(model)
     commit, weight_bytes = None, 0
     if folder is None:
-        commit = _commit(model, revision)
-        names = _hub_files(model, commit)
-        _refuse_adapter(model, names)
-        _choose_weights(model, names)
+        commit = commit_of(model, revision)
+        names = hub_files(model, commit)
+        refuse_adapter(model, names)
+        choose_weights(model, names)
     else:
         if revision is not None:
             raise UserError(f"engine.revision is {revision!r} but {model} is a directory; only hub ids have revisions.")
-        weight_bytes = _check_files(folder)
+        weight_bytes = check_files(folder)
     config = load_config(model, commit)
     encoder = PromptEncoder(load_tokenizer(model, commit))
     vocabulary = int(config.get_text_config().vocab_size)
@@ -80,11 +80,11 @@ def identity(model: str, revision: str | None = None) -> dict[str, Any]:
     """
     folder = directory(model)
     if folder is None:
-        return {"hub": model, "commit": _commit(model, revision)}
+        return {"hub": model, "commit": commit_of(model, revision)}
     files = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and any(fnmatch(path.name, pattern) for pattern in _BEHAVIOUR):
-            digest = _sampled_hash(path) if path.suffix == ".safetensors" else xxhash.xxh3_128(path.read_bytes())
+            digest = sampled_hash(path) if path.suffix == ".safetensors" else xxhash.xxh3_128(path.read_bytes())
             files[path.name] = f"{path.stat().st_size}:{digest.hexdigest()}"
     return {"files": files}
 
@@ -111,7 +111,7 @@ def load_config(model: str, revision: str | None = None) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(_place(model), revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(str(directory(model) or model), revision=revision, trust_remote_code=False)
     except Exception as error:  # the library raises a dozen kinds, all of them about this file
         raise UserError(f"Cannot use config.json of {model}: {one_line(error)}") from None
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
@@ -138,11 +138,7 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:300] + "…"
 
 
-def _place(model: str) -> str:
-    return str(directory(model) or model)
-
-
-def _check_files(folder: Path) -> int:
+def check_files(folder: Path) -> int:
     """Look whether a directory holds a whole model; bytes of its weights."""
     try:
         names = [path.name for path in folder.iterdir()]
@@ -154,19 +150,20 @@ def _check_files(folder: Path) -> int:
         if "booster" in names:
             raise UserError(f"{folder} is the run folder of a train job; give the booster in it, {folder / 'booster'}.")
         raise UserError(f"{folder} is no model directory: it has no config.json.")
-    _refuse_adapter(str(folder), names)
-    _read_json(folder / "config.json")
-    if _choose_weights(str(folder), names) == _WEIGHTS:
-        return _check_safetensors(folder / _WEIGHTS)
-    weight_map = _read_json(folder / _INDEX).get("weight_map")
+    refuse_adapter(str(folder), names)
+    read_json(folder / "config.json")
+    if choose_weights(str(folder), names) == _WEIGHTS:
+        return check_safetensors(folder / _WEIGHTS)
+    weight_map = read_json(folder / _INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserError(f"{folder / _INDEX} has no weight_map, so the weights cannot be found; save the model again.")
     if missing := sorted(set(weight_map.values()) - set(names)):
         raise UserError(f"{folder} lacks {missing[0]}, which {_INDEX} names ({len(missing)} missing); copy it whole.")
-    return sum(_check_safetensors(folder / name) for name in sorted(set(weight_map.values())))
+    return sum(check_safetensors(folder / name) for name in sorted(set(weight_map.values())))
 
 
-def _refuse_adapter(model: str, names: list[str]) -> None:
+def refuse_adapter(model: str, names: list[str]) -> None:
+    """Raises `UserError` where an adapter lies among a model's files."""
     if "adapter_config.json" in names:
         raise UserError(
             f"{model} holds an adapter (adapter_config.json) beside its model, which transformers would add without a word; "
@@ -174,7 +171,8 @@ def _refuse_adapter(model: str, names: list[str]) -> None:
         )
 
 
-def _choose_weights(model: str, names: list[str]) -> str:
+def choose_weights(model: str, names: list[str]) -> str:
+    """The safetensors file to begin with. Raises `UserError` when there is none."""
     for name in (_WEIGHTS, _INDEX):
         if name in names:
             return name
@@ -186,7 +184,7 @@ def _choose_weights(model: str, names: list[str]) -> str:
     raise UserError(f"{model} has no weights: expected {_WEIGHTS} or {_INDEX}.")
 
 
-def _check_safetensors(path: Path) -> int:
+def check_safetensors(path: Path) -> int:
     """The size of a safetensors file in bytes. Raises `UserError` unless it is as long as its header says."""
     try:
         with path.open("rb") as file:
@@ -201,7 +199,8 @@ def _check_safetensors(path: Path) -> int:
     return size
 
 
-def _sampled_hash(path: Path) -> xxhash.xxh3_128:
+def sampled_hash(path: Path) -> xxhash.xxh3_128:
+    """What a safetensors file holds, from samples of it."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         header, start = tensors.header(file)
@@ -216,7 +215,8 @@ def _sampled_hash(path: Path) -> xxhash.xxh3_128:
     return digest
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file. Raises `UserError`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -228,7 +228,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _commit(model: str, revision: str | None) -> str:
+def commit_of(model: str, revision: str | None) -> str:
     """The commit that a hub id stands for now; from the local cache when the hub cannot be reached."""
     from huggingface_hub import hf_hub_download
 
@@ -238,11 +238,12 @@ def _commit(model: str, revision: str | None) -> str:
         raise UserError(f"{model} is no directory here and cannot be had from the hub: {one_line(error)}") from None
 
 
-def _hub_files(model: str, commit: str) -> list[str]:
+def hub_files(model: str, commit: str) -> list[str]:
+    """Names of what a hub id holds at a commit, folders in it included."""
     from huggingface_hub import HfApi, hf_hub_download
 
     try:
         return list(HfApi().list_repo_files(model, revision=commit))
     except Exception:  # no network: what the cache holds is what can be loaded
         folder = Path(hf_hub_download(model, "config.json", revision=commit, local_files_only=True)).parent
-        return [path.name for path in folder.iterdir()]
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
