@@ -24,20 +24,27 @@ class Nearness(NamedTuple):
     error: str | None = None
 
 
-def comparisons(pairs: Sequence[Pair], sources: Sequence[Text | None]) -> list[Comparison | None]:
-    """Two for each pair, None for one without a source: what it asks, then its response, each beside that of the source."""
-    found: list[Comparison | None] = []
+class Asked(NamedTuple):
+    """What an encoder is to compare, two comparisons for each pair: what it asks, and its response, each beside that of its source.
+    None where there is nothing to compare; `errors` say why where there should be, by pair."""
+
+    comparisons: list[Comparison | None]
+    errors: list[str | None]
+
+
+def ask(pairs: Sequence[Pair], sources: Sequence[Text | None]) -> Asked:
+    """What to compare of pairs. `sources` are None where there is none; then nothing is asked and nothing is wrong."""
+    asked = Asked([], [])
     for pair, source in zip(pairs, sources, strict=True):
-        if source is None:
-            found += [None, None]
-            continue
-        found.append(Comparison(_question(pair.instruction, pair.input), _question(source.instruction, source.input)))
-        found.append(Comparison(pair.response, source.response))
-    return found
+        both = [] if source is None else [_questions(pair, source), Comparison(pair.response, source.response)]
+        is_empty = any(not text.strip() for one in both for text in one)
+        asked.comparisons.extend([None, None] if is_empty or not both else both)
+        asked.errors.append("there is no text to compare" if is_empty else None)
+    return asked
 
 
 def nearness(found: Sequence[Similarity | None]) -> list[Nearness]:
-    """What the similarities of `comparisons` say of each pair."""
+    """What the similarities of `Asked.comparisons` say of each pair."""
     return [_worse(*both) for both in zip(found[::2], found[1::2], strict=True)]
 
 
@@ -51,8 +58,9 @@ def unlike(found: Sequence[Nearness], texts: Sequence[dict[str, str]], least: fl
     ]
 
 
-def _question(instruction: str, given: str) -> str:
-    return _BREAK.join(filter(None, (instruction, given)))
+def _questions(pair: Pair, source: Text) -> Comparison:
+    sides = (_BREAK.join(filter(None, (one.instruction, one.input))) for one in (pair, source))
+    return Comparison(*sides)
 
 
 def _worse(asks: Similarity | None, answers: Similarity | None) -> Nearness:

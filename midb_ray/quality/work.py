@@ -61,9 +61,18 @@ class ScoreWork:
         asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
         sources = [one.source for one in scored]
         texts = self._texts(pairs, sources) if self.settings.measures else Asked([], [None] * len(pairs))
-        columns[_UNASKED] = pa.array(texts.errors, TEXT)
-        both = similarity.comparisons(pairs, sources) if self.settings.compares else ()
-        return pack(shard.shard, pairs, dead, asked, added=columns, continuations=texts.continuations, comparisons=both)
+        both = similarity.ask(pairs, sources if self.settings.compares else [None] * len(pairs))
+        errors = [one or other for one, other in zip(texts.errors, both.errors, strict=True)]
+        columns[_UNASKED] = pa.array(errors, TEXT)
+        return pack(
+            shard.shard,
+            pairs,
+            dead,
+            asked,
+            added=columns,
+            continuations=texts.continuations,
+            comparisons=both.comparisons,
+        )
 
     def _requests(self, pairs: list[Pair]) -> list[Request | None]:
         """One request to the judge for each pair; None where the prompt is too long."""

@@ -21,14 +21,22 @@ GIVEN = {"similarity": {"model": "some/encoder", "least": 0.5}}
 
 def test_question_and_response_stand_beside_those_of_the_source(tmp_path: Path) -> None:
     rows = [{**ROW, "input": "Siehe Karte.", "source_input": "See the map."}, {**ROW, "source_response": None}]
+    rows.append({**ROW, "source_response": " "})
     ((_, flight),) = flights(tmp_path, [json.dumps(row) for row in rows], **GIVEN)
     assert flight.comparisons == [
         Comparison("Wie hoch ist der Turm?\n\nSiehe Karte.", "How high is the tower?\n\nSee the map."),
         Comparison("Der Turm ist 48 Meter hoch.", "The tower is 48 metres high."),
-        None,
-        None,
+        *[None] * 4,
     ]
-    assert flight.requests == [None, None]
+    assert flight.requests == [None] * 3
+
+
+def test_a_pair_without_a_text_is_no_error_of_the_encoder(tmp_path: Path) -> None:
+    ((work, flight),) = flights(tmp_path, [json.dumps({**ROW, "source_response": "", "source_input": "x"})], **GIVEN)
+    rows, _, figures = work.finish(flight._replace(similarities=[None, None]), [None])
+    (row,) = rows.to_pylist()
+    assert (row["similarity"], row["measure_error"]) == (None, "there is no text to compare")
+    assert figures.to_dict()["reasons"]["de"]["unmeasured"] == 1
 
 
 def test_the_worse_of_the_two_counts() -> None:
