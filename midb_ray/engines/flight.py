@@ -1,5 +1,4 @@
-"""The row in flight: one shard per row, its pairs, dead letters, what its engine is asked and
-finished rows as lists of structs."""
+"""The row in flight: one shard per row, its pairs, dead letters, questions to the engine and finished rows as lists of structs."""
 
 from __future__ import annotations
 
