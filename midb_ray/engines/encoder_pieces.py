@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from midb_ray.engines.encoder_files import EncoderFiles
+from midb_ray.engines.encoding import without_added_tokens
 from midb_ray.errors import UserError
 
 _BLOCK = 1 << 17  # characters of a text that become tokens at once: 16 for each token of the longest piece
@@ -22,18 +23,15 @@ class Piece(NamedTuple):
 
 
 class Cutter:
-    """Cuts texts where they have more than `longest` tokens. Nobody looks for special tokens in them;
+    """Cuts texts where they have more than `longest` tokens. Special tokens in them are plain text;
     the encoder's prompt stands before every text (and so in the first piece of a long one)."""
 
     def __init__(self, files: EncoderFiles, longest: int) -> None:
-        from tokenizers import Tokenizer, normalizers
+        from tokenizers import normalizers
 
-        tokenizer = Tokenizer.from_str(files.tokenizer.backend_tokenizer.to_str())
+        tokenizer = without_added_tokens(files.tokenizer, framed=True)
         self._special: int = tokenizer.num_special_tokens_to_add(False)
         self._prompt = files.recipe.prompt
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        tokenizer.encode_special_tokens = True
         if files.recipe.lowercase:
             own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
             tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])

@@ -50,7 +50,7 @@ class PromptEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._whole: Tokenizer = tokenizer.backend_tokenizer
-        self._plain = _without_added_tokens(tokenizer)
+        self._plain = without_added_tokens(tokenizer)
         before, after = _frame(tokenizer)
         self._before = list(tokenizer.encode(before, add_special_tokens=False))
         self._after = list(tokenizer.encode(after, add_special_tokens=False))
@@ -114,8 +114,9 @@ class PromptEncoder:
         return str(self._whole.decode(list(ids), skip_special_tokens=False))
 
 
-def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """The tokenizer as it would be had it never learned its added tokens; all other ids are the same.
+def without_added_tokens(tokenizer: PreTrainedTokenizerBase, framed: bool = False) -> Tokenizer:
+    """The tokenizer as it would be had it never learned its added tokens; all other ids are the same. `framed` keeps those that it
+    puts around every text.
 
     Cutting the text around them would not do: SentencePiece tokenizers put a space before every piece.
     """
@@ -124,7 +125,9 @@ def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     added = {token["content"] for token in definition["added_tokens"] if token["content"].strip()}
     definition["added_tokens"] = [token for token in definition["added_tokens"] if token["content"] not in added]
-    definition["post_processor"] = definition["truncation"] = definition["padding"] = None
+    definition["truncation"] = definition["padding"] = None
+    if not framed:
+        definition["post_processor"] = None
     _hide(definition["model"], added)
     return Tokenizer.from_str(json.dumps(definition, ensure_ascii=False))
 
