@@ -122,7 +122,6 @@ def finish(run: folder.RunFolder, job: Told, total: int, rows: int, figures: Fig
             100 * settings.max_dead_letters,
             storage.join(run.uri, commit.DEAD_LETTERS),
         )
-        return ExitCode.ROWS_LOST
     if failing:
         logger.error(
             "The engine failed on %s of %s requests, more than caps.engine_errors (%g) allows.",
@@ -130,8 +129,7 @@ def finish(run: folder.RunFolder, job: Told, total: int, rows: int, figures: Fig
             f"{requests:,}",
             settings.caps.engine_errors,
         )
-        return ExitCode.ROWS_LOST
-    return ExitCode.OK
+    return ExitCode.ROWS_LOST if failing or share > settings.max_dead_letters else ExitCode.OK
 
 
 def engines(figures: Figures) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ class EngineActor:
         attempt = await self._storage("beginning", shard, attempts.Attempt, self._run.uri, shard)
         if attempt.suspect:
             logger.warning(
-                "Shard %d runs alone: rows %s of it were inside an engine that died or was killed.",
+                "Shard %d runs alone: requests %s of it were inside an engine that died or was killed.",
                 shard,
                 attempt.last_rows(),
             )

@@ -85,8 +85,8 @@ def _build(build: Callable[[], Engine], settings: EncoderSettings) -> Engine:
     is_there = torch.cuda.is_available()
     if settings.device == "cuda" and not is_there:
         raise UserError(
-            "The encoder's device is cuda but its process sees no usable CUDA device; ask for a GPU with "
-            "pool.gpus_per_replica, or set cpu."
+            "similarity.device is cuda but the process with the encoder sees no usable CUDA device; ask for a GPU with "
+            "pool.gpus_per_replica, or set it to cpu."
         )
     place = ("cuda" if is_there else "cpu") if settings.device == "auto" else settings.device
     engine = build()

@@ -24,6 +24,7 @@ from midb_ray.engines.encoder_pieces import Cutter, Piece
 from midb_ray.engines.encoder_recipe import Dense, Recipe
 from midb_ray.errors import UserError
 
+NOT_FINITE = "the encoder gives no finite embedding"
 _log = logging.getLogger(__name__)
 _TOKENS = 8192  # padded, in a pass; no piece is longer either
 _UNBOUNDED = 512  # the longest piece for an encoder that names no limit
@@ -75,13 +76,17 @@ def load(model: str, revision: str | None, place: str) -> Encoder:
     if needed:
         raise UserError(f"{model} lacks {len(needed)} of its weights, {needed[0]} among them; save the model again.")
     encoder_files.check_vocabulary(model, files.tokenizer, network.get_input_embeddings().num_embeddings)
-    encoder = Encoder(network.eval(), files)
     try:
-        encoder.similarities([Comparison("a", "b")])
-    except EngineError:
+        encoder = Encoder(network.eval(), files)
+        (found,) = encoder.similarities([Comparison("a", "b")])
+    except (EngineError, UserError):
         raise
     except Exception as error:  # whatever a model of another kind says to a text
         raise UserError(f"{model} gives no embeddings of texts on {place}: {models.one_line(error)}") from error
+    if found.error == NOT_FINITE:
+        raise UserError(
+            f"{model} gives no finite embedding of a text on {place}; its weights are damaged, save them again."
+        )
     return encoder
 
 
@@ -156,7 +161,7 @@ class Encoder:
         lengths = torch.tensor([len(piece.ids) for piece in batch])
         mask = torch.arange(width) < lengths[:, None]
         ids, mask, lengths = ids.to(self._device), mask.to(self._device), lengths.to(self._device)
-        states = self._network(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
+        states = self._network(input_ids=ids, attention_mask=mask.long(), return_dict=True).last_hidden_state.float()
         vectors = _pooled(states, mask, lengths, self._recipe)
         for step in self._steps:
             vectors = step(vectors)
@@ -164,7 +169,7 @@ class Encoder:
 
 
 def _similarity(cosine: float) -> Similarity:
-    return Similarity(cosine, None if math.isfinite(cosine) else "the encoder gives no finite embedding")
+    return Similarity(cosine, None if math.isfinite(cosine) else NOT_FINITE)
 
 
 def _pooled(states: Any, mask: Any, lengths: Any, recipe: Recipe) -> Any:

@@ -104,6 +104,13 @@ def _config(folder: Path, model: str) -> Any:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:  # the library raises a dozen kinds, all of them about this file
         raise UserError(f"Cannot use config.json of {model}: {models.one_line(error)}") from None
+    if "/" in str(
+        attention := getattr(config, "_attn_implementation", None)
+    ):  # a repository of the hub with compiled code
+        raise UserError(
+            f"config.json of {model} asks for the attention {attention!r}, code that is not part of transformers; take "
+            "attn_implementation out of it."
+        )
     known = MODEL_FOR_TEXT_ENCODING_MAPPING if getattr(config, "is_encoder_decoder", False) else MODEL_MAPPING
     if type(config) not in known:
         raise UserError(f"{model} is a {config.model_type!r} model; expected an encoder of texts.")

@@ -58,6 +58,21 @@ def files(folder: Path) -> list[Path]:
 
 def read(folder: Path) -> Recipe:
     """The recipe of the encoder in a directory. Raises `UserError` for one that is damaged or not known here."""
+    try:
+        return _read(folder)
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+    ) as error:  # JSON, but of other kinds than these files have
+        raise UserError(
+            f"The files of sentence-transformers in {folder} hold values of a kind that they should not "
+            f"({models.one_line(error)}); copy the encoder again, or choose another."
+        ) from None
+
+
+def _read(folder: Path) -> Recipe:
     settings = models.read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
     lengths = [models.read_json(path) for path in sorted(folder.glob(_LENGTHS))]
     name = settings.get("default_prompt_name")
@@ -109,7 +124,7 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
 
 def _number(settings: dict[str, Any], name: str, folder: Path) -> int | None:
     value = settings.get(name)
-    if value is not None and (not isinstance(value, int) or value < 1):
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise UserError(f"{folder} has {value!r} as its {name}; expected a number above 0, or nothing.")
     return value
 
@@ -118,7 +133,7 @@ def _prompt(folder: Path, settings: dict[str, Any], name: str) -> str:
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict) or not isinstance(prompts.get(name), str):
         raise UserError(f"{folder / _SETTINGS} names {name!r} as its default prompt but has no prompt of that name.")
-    return str(prompts[name])
+    return str(prompts[name]).encode("utf-8", "replace").decode("utf-8")  # lone surrogates become "?"
 
 
 def _pooling(path: Path, prompt: str) -> Pooling:

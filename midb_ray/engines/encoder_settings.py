@@ -17,11 +17,12 @@ class EncoderSettings(Settings):
     revision: str | None = None
     """Branch, tag or commit of a hub id; not for directories."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the encoder runs; auto is cuda where there is one."""
+    """Where the encoder runs; auto is cuda where its process has one, which pool.gpus_per_replica gives it. On the CPU it has
+    pool.cpus_per_replica threads."""
 
-    @pydantic.field_validator("revision")
+    @pydantic.field_validator("revision", "device")
     @classmethod
-    def _revision_of_a_model(cls, revision: str | None, info: pydantic.ValidationInfo) -> str | None:
-        if revision is not None and info.data.get("model") is None:
-            raise ValueError("a revision is one of a model, and none is given")
-        return revision
+    def _of_a_model(cls, value: str | None, info: pydantic.ValidationInfo) -> str | None:
+        if value not in (None, "auto") and info.data.get("model") is None:
+            raise ValueError("it says something of a model, and none is given")
+        return value

@@ -86,7 +86,9 @@ class ScoreJob:
 
     @property
     def engine(self) -> str:
-        return self.settings.engine.kind if self.settings.needs_engine else "no"
+        if self.settings.needs_engine:
+            return self.settings.engine.kind
+        return "no but the encoder's" if self.settings.compares else "no"
 
     @property
     def rows_at_once(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,11 @@ def _elsewhere(folder: Path) -> None:
     write(folder / "modules.json", [*modules[:2], {**modules[2], "path": "../2_Dense"}])
 
 
+def _foreign_kernel(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    write(folder / "config.json", {**config, "attn_implementation": "someone/kernel"})
+
+
 def _few_embeddings(folder: Path) -> None:
     BertModel(BertConfig(**sizes(vocab_size=40))).save_pretrained(folder)
 
@@ -102,6 +108,14 @@ def _few_embeddings(folder: Path) -> None:
         (_changed("config_sentence_transformers.json", {"default_prompt_name": "q"}), "no prompt of that name"),
         (_changed("sentence_bert_config.json", {"max_seq_length": "long"}), "'long' as its max_seq_length"),
         (_changed("sentence_bert_config.json", {"transformer_task": "fill-mask"}), "has a module 'fill-mask'"),
+        (_changed("sentence_bert_config.json", {"max_seq_length": True}), "True as its max_seq_length"),
+        (_changed("sentence_bert_config.json", {"transformer_task": ["x"]}), "hold values of a kind that they should"),
+        (_changed("2_Dense/config.json", {"module_input_name": ["x"]}), "hold values of a kind that they should not"),
+        (
+            _changed("config_sentence_transformers.json", {"default_prompt_name": ["q"], "prompts": {}}),
+            "of a kind that",
+        ),
+        (_foreign_kernel, "asks for the attention 'someone/kernel', code that is not part of transformers"),
         (_few_embeddings, "has ids up to .* but the model knows only 40 tokens"),
     ],
 )
@@ -123,6 +137,21 @@ def test_weights_that_do_not_fit_are_refused_when_loaded(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks 1 of its weights, encoder.layer.1.output.dense.weight"):
         encoder.load(str(folder), None, "cpu")
+
+
+def test_weights_that_are_no_numbers_are_refused_when_loaded(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["embeddings.LayerNorm.weight"][:] = math.nan
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="gives no finite embedding of a text on cpu"):
+        encoder.load(str(folder), None, "cpu")
+
+
+def test_half_a_character_in_a_prompt_is_no_end(folder: Path) -> None:
+    prompted = {"default_prompt_name": "q", "prompts": {"q": "query \ud800 "}}
+    write(folder / "config_sentence_transformers.json", prompted)
+    (found,) = encoder.load(str(folder), None, "cpu").similarities([Comparison("a cat", "a cat")])
+    assert found.cosine == pytest.approx(1)
 
 
 def test_a_limit_below_one_token_of_text_is_refused(folder: Path) -> None:

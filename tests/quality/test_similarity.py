@@ -89,7 +89,8 @@ def test_the_run_depends_on_encoder_and_limit_and_not_on_where_it_computes() -> 
     ("given", "said"),
     [
         ({"least": 0.5}, "nothing is compared without similarity.model"),
-        ({"revision": "main"}, "a revision is one of a model"),
+        ({"revision": "main"}, "it says something of a model"),
+        ({"device": "cpu"}, "it says something of a model"),
         ({"model": "x", "least": 2}, "less than or equal to 1"),
     ],
 )
