@@ -55,3 +55,17 @@ def test_a_run_whose_engine_failed_on_more_than_it_may_ends_with_1(tmp_path: Pat
         account = Account(run.uri, settings.caps, 1, figures, 60)
         assert summary.finish(run, BoostJob(BoostWork(settings, "{}"), {}), 1, 20, figures, account) == code
     assert "The engine failed on 3 of 20 requests, more than caps.engine_errors (0.1) allows." in told
+
+
+def test_a_run_over_both_limits_says_both(tmp_path: Path, listen) -> None:
+    told = listen(summary)
+    figures = Figures(rows_in=20, dead_letters=5)
+    for _ in range(15):
+        figures.count("de", "kept_original", ("engine_error",))
+    figures.engines[("10.0.0.2", "b")] = EngineFigures(1, 15, 0, 4.0, 1.0, errors=15)
+    run = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+    settings = BoostSettings(input=("a",), output="b", engine={"kind": "echo"})
+    account = Account(run.uri, settings.caps, 1, figures, 60)
+    assert summary.finish(run, BoostJob(BoostWork(settings, "{}"), {}), 1, 20, figures, account) == 1
+    assert any("25.00 % of the rows are dead letters" in line for line in told)
+    assert "The engine failed on 15 of 15 requests, more than caps.engine_errors (0.1) allows." in told
