@@ -22,6 +22,7 @@ _JOBS = {
     "select": "keep the best pairs of scored corpora, by language, without duplicates",
     "train": "fine-tune a booster on expert revisions",
     "revisions": "make a training set of expert revisions",
+    "watch": "drain this node of the cluster when the cloud is about to take it away",
 }
 
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "export": export,
         "train": train,
         "revisions": revisions,
+        "watch": watch,
     }
     if given and given[0] in jobs:
         return jobs[given[0]](given[1:])
@@ -167,6 +169,20 @@ def revisions(arguments: Sequence[str]) -> int:
 
         print(revisions_pipeline.make(settings))
         return ExitCode.OK
+
+    return _guarded(run, arguments)
+
+
+def watch(arguments: Sequence[str]) -> int:
+    """`midb-ray watch`, for as long as a node lives."""
+    from midb_ray import config
+    from midb_ray.operations.watch_settings import WatchSettings
+
+    def run() -> int:
+        settings, _ = config.load(WatchSettings, "midb-ray watch", arguments)
+        from midb_ray.operations import watch as watching
+
+        return watching.watch(settings)
 
     return _guarded(run, arguments)
 

@@ -1,0 +1,1 @@
+"""Running jobs on clusters: submit them, and know beforehand what they take."""
