@@ -22,6 +22,7 @@ _JOBS = {
     "select": "keep the best pairs of scored corpora, by language, without duplicates",
     "train": "fine-tune a booster on expert revisions",
     "revisions": "make a training set of expert revisions",
+    "plan": "forecast tokens, time, machines and money of a run from a pilot of it",
     "watch": "drain this node of the cluster when the cloud is about to take it away",
 }
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "export": export,
         "train": train,
         "revisions": revisions,
+        "plan": plan,
         "watch": watch,
     }
     if given and given[0] in jobs:
@@ -183,6 +185,21 @@ def watch(arguments: Sequence[str]) -> int:
         from midb_ray.operations import watch as watching
 
         return watching.watch(settings)
+
+    return _guarded(run, arguments)
+
+
+def plan(arguments: Sequence[str]) -> int:
+    """`midb-ray plan`."""
+    from midb_ray import config
+    from midb_ray.operations.forecast_settings import PlanSettings
+
+    def run() -> int:
+        settings, _ = config.load(PlanSettings, "midb-ray plan", arguments)
+        from midb_ray.operations import forecast_door
+
+        forecast_door.tell(settings)
+        return ExitCode.OK
 
     return _guarded(run, arguments)
 

@@ -1,0 +1,28 @@
+"""The forecast on the terminal and in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from midb_ray.errors import UserError
+from midb_ray.operations import forecast, forecast_table
+from midb_ray.operations.forecast_settings import PlanSettings
+
+_WIDE = 140  # columns where the output is no terminal: tables in a log are not to be cut
+
+
+def tell(settings: PlanSettings) -> None:
+    """Print the forecast and write the file that was asked for. Raises `UserError`."""
+    found = forecast.plan(settings)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    forecast_table.show(console, settings, found)
+    if settings.json is not None:
+        try:
+            Path(settings.json).write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"Cannot write {settings.json}: {error.strerror}; give another file with --json.") from None

@@ -1,0 +1,158 @@
+"""A pilot: a finished run over a part of an input, and what its folder tells of each pair and each shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from midb_ray.errors import UserError
+from midb_ray.operations.estimates import Numbers, Sample
+from midb_ray.runs import commit, earlier, folder, shards, storage
+from midb_ray.runs.figures import Figures
+from midb_ray.runs.inputs import InputFile
+
+JOBS: Final = ("boost", "score")
+_BOOSTED: Final = ("decision", "prompt_tokens", "answer_tokens")
+_TEXTS: Final = ("instruction", "input", "response")
+
+
+class Beat(NamedTuple):
+    """One shard that an engine has brought: when, how long the engine was up and busy for it, and what was in it."""
+
+    actor: tuple[str, str]
+    when: int
+    up: float
+    busy: float
+    rows: int
+    requests: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What is known of a pilot. `prompt` and `answer` are what each pair took, in tokens if `counted`, else in characters;
+    `skipped` says which pairs the gate left alone; `seconds` is how long the pool was up."""
+
+    job: str
+    settings: dict[str, Any]
+    locales: str
+    files: list[InputFile]
+    sample: Sample
+    prompt: Numbers
+    answer: Numbers
+    skipped: np.ndarray[Any, np.dtype[np.bool_]]
+    counted: bool
+    beats: list[Beat]
+    figures: Figures
+    seconds: float
+
+
+def read(uri: str) -> Pilot:
+    """The pilot in a run folder. Raises `UserError` if it is none, not complete, or tells too little."""
+    # The forecast writes nothing there; the folder beside it only satisfies the check for runs that would.
+    run = earlier.find(uri, f"{uri.rstrip('/')}.forecast", JOBS, "plan").uri
+    try:
+        return _read(run)
+    except OSError as error:
+        raise storage.explain(error, uri, "read the pilot") from None
+
+
+def _read(run: str) -> Pilot:
+    found, summary = earlier.described(run, "run.json"), earlier.described(run, "summary.json")
+    assert found is not None  # `earlier.find` has seen both
+    assert summary is not None
+    settings = found["settings"]
+    if settings.get("only"):
+        raise UserError(
+            f"The run in {run} tries pairs of an earlier run again; a pilot reads a part of the input itself."
+        )
+    number, digests = earlier.facts(run)
+    parts = [earlier.part(run, place, digests) for place in range(number)]
+    when = {commit.shard_of(file.uri): file.version for file in storage.list_files(storage.join(run, commit.PAIRS))}
+    figures = Figures()
+    for part in parts:
+        figures.add(part.figures)
+    tables = [_taken(run, place, part.figures) for place, part in enumerate(parts)]
+    pairs = pa.concat_tables(tables)
+    if not pairs.num_rows:
+        raise UserError(f"The pilot in {run} has no pairs; give one that has boosted or scored some hundreds.")
+    counted = figures.generated_tokens > 0
+    columns = {name: pairs.column(name).to_numpy() for name in pairs.column_names}
+    if not counted:
+        columns["prompt"], columns["answer"] = columns["asked"] * columns["characters"], columns["told"]
+    return Pilot(
+        found["job"],
+        settings,
+        json.dumps(found["fingerprint"]["locales"], ensure_ascii=False),
+        shards.planned_files(storage.join(run, folder.PLAN)),
+        Sample(columns["language"], columns["characters"], columns["shard"]),
+        columns["prompt"],
+        columns["answer"],
+        columns["skipped"].astype(bool),
+        counted,
+        [beat for place, part in enumerate(parts) for beat in _beats(part.figures, int(when.get(place, "0")))],
+        figures,
+        float(summary["spent"]["hours"]) * 3600,
+    )
+
+
+def _taken(run: str, part: int, figures: Figures) -> pa.Table:
+    """What each pair of a part took. A job that counts tokens for the shard alone has them spread over its pairs by length."""
+    place = commit.part_uri(run, commit.PAIRS, part)
+    with storage.open_input(place) as stream:
+        file = pq.ParquetFile(stream)
+        names = set(file.schema_arrow.names)
+        raw = [f"raw_{name}" if f"raw_{name}" in names else name for name in _TEXTS]
+        wanted = {*raw, *_TEXTS, "language", *names.intersection((*_BOOSTED, "context"))}
+        table = file.read(columns=sorted(wanted))
+    characters = _length(table, [*raw, *names.intersection(("context",))])
+    boosted = "decision" in table.column_names
+    skipped = np.asarray(pc.equal(table.column("decision"), "skipped")) if boosted else np.zeros(len(characters), bool)
+    asked = ~skipped
+    usage = figures.usage
+    if "answer_tokens" in table.column_names:
+        prompt, answer = (_numbers(table, name) for name in ("prompt_tokens", "answer_tokens"))
+    else:
+        prompt, answer = np.zeros(len(characters)), _spread(figures.generated_tokens, asked * characters)
+    if not prompt.any() and usage.prompt_tokens:
+        prompt = _spread(usage.prompt_tokens, asked * characters)
+    return pa.table(
+        {
+            "language": table.column("language").cast(pa.string()),
+            "characters": characters,
+            "shard": np.full(len(characters), part, dtype=np.int64),
+            "prompt": prompt,
+            "answer": answer,
+            "skipped": skipped,
+            "asked": asked.astype(np.float64),
+            "told": asked * _length(table, _TEXTS) if boosted else np.zeros(len(characters)),
+        }
+    )
+
+
+def _beats(figures: Figures, when: int) -> Iterator[Beat]:
+    for actor, engine in figures.engines.items():
+        yield Beat(
+            *(actor, when, engine.up_seconds, engine.busy_seconds),
+            *(figures.rows_in, engine.rows, engine.tokens),
+        )
+
+
+def _length(table: pa.Table, names: Any) -> Numbers:
+    lengths = [pc.fill_null(pc.utf8_length(table.column(name)), 0).to_numpy() for name in names]
+    return np.asarray(np.sum(lengths, axis=0), dtype=np.float64)
+
+
+def _numbers(table: pa.Table, name: str) -> Numbers:
+    return np.asarray(pc.fill_null(table.column(name), 0).to_numpy(), dtype=np.float64)
+
+
+def _spread(total: float, by: Numbers) -> Numbers:
+    return by * (total / by.sum()) if by.sum() else np.zeros(len(by))
