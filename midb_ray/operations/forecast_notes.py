@@ -55,8 +55,8 @@ def _about_pace(settings: PlanSettings, tried: Pilot, pace: Pace, needs: Needs) 
         )
     if pace.steady and pace.waited and not pace.feeding.value:
         yield (
-            f"The pilot's engines had work for {pace.busy:.0%} of their time, while the processes that read were starting: the pilot "
-            "is too short to tell whether the engines of a long run would wait too."
+            f"The pilot's engines had work for {pace.busy:.0%} of their time, while the processes that read were starting: the "
+            "pilot is too short to tell whether the engines of a long run would wait too."
         )
     if pace.feeding.value:
         yield (
