@@ -8,7 +8,7 @@ PEER_VENV ?= .venv-peer
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow test-vllm lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality clean
+.PHONY: help quickstart test test-slow test-vllm test-crds lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -23,11 +23,15 @@ test: $(VENV)/.installed
 
 ## make test-slow        clusters disturbed for real (needs root and iproute2) and what has to be compiled (TESTS=PATH: some of it)
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "slow and not vllm" $(TESTS)
+	$(BIN)/python -m pytest -m "slow and not vllm and not crds" $(TESTS)
 
 ## make test-vllm        the vLLM engine, with the CPU build of vLLM in a virtual environment of its own
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_VENV)/bin/python -m pytest -m vllm
+
+## make test-crds        the Kubernetes manifests against KubeRay's CRDs (MIDB_RAY_KUBERAY_CRDS=FOLDER)
+test-crds: $(VENV)/.installed
+	$(BIN)/python -m pytest -m crds
 
 ## make lint             style and types
 lint: $(VENV)/.installed
