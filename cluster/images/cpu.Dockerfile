@@ -1,0 +1,56 @@
+# Whatever runs without a GPU: the head node, scoring by signals, selecting, exporting, and the reading tasks of every job.
+# x86-64 only. From the root of the working tree:
+#   docker build -f cluster/images/cpu.Dockerfile -t REGISTRY/midb-ray-cpu:VERSION .
+# Python and Ray have to be the same on all nodes of a cluster, so the three images are built from one base.
+
+FROM python:3.11.14-slim-bookworm AS packages
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN python -m venv /opt/midb-ray
+ENV PATH=/opt/midb-ray/bin:$PATH
+COPY cluster/images/cpu.constraints.txt /constraints.txt
+# torch by itself and without CUDA, which is on no index but its own: the other build is gigabytes that nothing here would use.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' /constraints.txt)"
+RUN grep -v '^deepspeed==' /constraints.txt > /others.txt \
+    && pip install --no-cache-dir --no-deps -r /others.txt
+# DeepSpeed has no wheels, and is built for the torch that is there.
+RUN pip install --no-cache-dir --no-deps --no-build-isolation "$(grep '^deepspeed==' /constraints.txt)"
+
+FROM packages AS product
+WORKDIR /source
+COPY LICENSE README.md pyproject.toml ./
+COPY midb_ray midb_ray
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM python:3.11.14-slim-bookworm
+# rsync: the cluster launcher copies into the container with it. wget: KubeRay's probes. openssh-client: the head's autoscaler
+# sets up workers with it.
+# Not pinned: Debian keeps only a package's newest security fix, so a pin breaks the build at the next one; the base's tag is exact.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends openssh-client rsync wget \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 1000 ray \
+    && useradd --uid 1000 --gid ray --create-home --shell /bin/bash ray \
+    && install -d -o ray -g ray /home/ray/.ray
+COPY --from=packages /opt/midb-ray /opt/midb-ray
+COPY cluster/images/profile.sh /etc/profile.d/midb-ray.sh
+# The launcher reads HOME from here.
+ENV HOME=/home/ray \
+    LANG=C.UTF-8 \
+    PATH=/opt/midb-ray/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    RAY_USAGE_STATS_ENABLED=0
+# The product last and by itself: a change of it moves a layer of a few megabytes, not the gigabytes below.
+RUN --mount=type=bind,from=product,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
+    && pip check
+WORKDIR /home/ray/midb-ray
+COPY jobs jobs
+COPY configs configs
+USER 1000:1000
+# Every node's agent answers here once `ray start` has run, the head's and the workers'. Kubernetes has its own probes.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=300s \
+    CMD ["wget", "-q", "-T", "8", "-O", "/dev/null", "http://127.0.0.1:52365/api/local_raylet_healthz"]
+# No entry point: the cluster launcher starts bash and KubeRay `bash -lc`, and both run `ray start` inside.
+CMD ["bash"]
