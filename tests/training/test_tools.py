@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,19 @@ def test_programs_beside_this_python_are_found(bare: Path) -> None:
     assert os.environ["PATH"].split(os.pathsep) == [str(bare / "venv"), str(bare / "bin")]
     tools.check(OFFLOAD)
     assert len(os.environ["PATH"].split(os.pathsep)) == 2
+
+
+@pytest.mark.parametrize(("compiled", "accelerator", "told"), [(1, "cpu", False), (1, "cuda", True), (0, "cpu", True)])
+def test_what_was_compiled_beforehand_needs_no_compiler(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, compiled: int, accelerator: str, told: bool
+) -> None:
+    """Compiled for machines with GPUs it does not count on CPUs, where DeepSpeed would compile it again."""
+    package = bare / "site" / "deepspeed"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise AssertionError('imported')\n")
+    note = f"installed_ops={{'cpu_adam': {compiled}}}\naccelerator_name='{accelerator}'\n"
+    (package / "git_version_info_installed.py").write_text(note)
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "deepspeed", raising=False)
+    with pytest.raises(UserError) if told else nullcontext():
+        tools.check(OFFLOAD)
