@@ -131,8 +131,9 @@ def serving(cloud: str) -> Iterator[Metadata]:
                         time.sleep(0.1)
                 return
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(OSError):  # who asked may have left
+                self.end_headers()
+                self.wfile.write(body)
 
         do_PUT = do_GET  # noqa: N815
 
