@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from midb_ray.errors import UserError
@@ -42,16 +43,17 @@ class Fit:
 
 
 def footprint(engine: dict[str, Any], on_gpu: bool) -> Footprint:
-    """The footprint of the model that a run's settings name. Raises `UserError` where it is not to be had here."""
+    """The footprint of the model that a run's settings name, in its directory or in the cache of what was had from a hub; no hub is
+    asked. Raises `UserError` where it lies in neither."""
     from midb_ray.engines import models
 
-    model, revision = engine.get("model"), engine.get("revision")
+    model = engine.get("model")
     if engine.get("kind") not in ("transformers", "vllm") or not model:
         raise UserError(f"the {engine.get('kind')} engine has no model of its own")
-    config = models.load_config(model, revision)
-    place = models.directory(model)
+    place = models.directory(model) or _cached(model, engine.get("revision"))
     if place is None:
-        raise UserError(f"the size of {model} is only known where it lies as a directory")
+        raise UserError(f"{model} lies neither in a directory nor in the hub's cache here")
+    config = models.load_config(str(place))
     return of(config, models.check_files(place), str(engine.get("dtype", "auto")), on_gpu, _quantised(engine, config))
 
 
@@ -81,6 +83,13 @@ def fit(found: Footprint, demand: Demand, machine: Machine, gpus: float, share: 
     if rows < demand.rows:
         return Fit("tight", tokens, rows, f"{words}: {rows:,} of {demand.rows:,} rows at once")
     return Fit("fits", tokens, rows, words)
+
+
+def _cached(model: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _quantised(engine: dict[str, Any], config: Any) -> bool:
