@@ -62,12 +62,13 @@ def test_an_output_that_cannot_be_written_in_the_actor_is_one_sentence(
 
     monkeypatch.setattr(engines, "build", on_a_small_disk)
     corpus = make_corpus(200)
-    assert boost(tmp_path / "run", "--input", corpus, "--shard-rows", 100) == 2
+    arguments = ("--input", corpus, "--shard-rows", 100, "--pool.storage-patience", 1)
+    assert boost(tmp_path / "run", *arguments) == 2
     error = capsys.readouterr().err
     assert error == f"Error: Cannot write to {tmp_path}/run: File too large.\n"
     assert list((tmp_path / "run" / "pairs").glob("*")) == []  # no half-written file under a final name, nor beside it
     monkeypatch.undo()
-    assert boost(tmp_path / "run", "--input", corpus, "--shard-rows", 100) == 0
+    assert boost(tmp_path / "run", *arguments) == 0
 
 
 def test_a_run_that_somebody_else_drives_is_left_alone_even_when_starting_over(tmp_path, make_corpus, capsys) -> None:
