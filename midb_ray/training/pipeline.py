@@ -100,7 +100,8 @@ def _checked(settings: TrainSettings) -> tuple[TrainSettings, Locales, dict[str,
     logging.getLogger("DeepSpeed").addFilter(_is_news)
     locales = load_locales(settings.locales)
     settings = identity.pinned(settings)
-    tools.check(settings)
+    if settings.device == "cpu":  # with GPUs the workers are other machines than this one, and look for themselves
+        tools.check(settings)
     zero.check(settings)
     wanted = identity.fingerprint(settings, locales)
     if _is_set(settings):
