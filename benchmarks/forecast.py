@@ -40,8 +40,8 @@ ENGINES = {
             "--engine.threads",
             "1",
         ),
-        *("--engine.max-new-tokens", "96", "--engine.answer-floor", "16", "--engine.answer-budget", "0.5"),
-        *("--shard-rows", "8", "--pool.rows-in-flight", "24"),
+        *("--engine.max-new-tokens", "64", "--engine.answer-floor", "16", "--engine.answer-budget", "0.5"),
+        *("--shard-rows", "8", "--pool.rows-in-flight", "16"),
     ),
 }
 TINY = {

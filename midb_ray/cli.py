@@ -22,6 +22,7 @@ _JOBS = {
     "select": "keep the best pairs of scored corpora, by language, without duplicates",
     "train": "fine-tune a booster on expert revisions",
     "revisions": "make a training set of expert revisions",
+    "up": "start a cluster from a file of Ray's launcher, such as cluster/aws.yaml",
     "plan": "forecast tokens, time, machines and money of a run from a pilot of it",
     "watch": "drain this node of the cluster when the cloud is about to take it away",
 }
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "export": export,
         "train": train,
         "revisions": revisions,
+        "up": up,
         "plan": plan,
         "watch": watch,
     }
@@ -171,6 +173,17 @@ def revisions(arguments: Sequence[str]) -> int:
 
         print(revisions_pipeline.make(settings))
         return ExitCode.OK
+
+    return _guarded(run, arguments)
+
+
+def up(arguments: Sequence[str]) -> int:
+    """`midb-ray up`."""
+
+    def run() -> int:
+        from midb_ray.operations import launch
+
+        return launch.main(arguments)
 
     return _guarded(run, arguments)
 

@@ -1,4 +1,4 @@
-"""Start a cluster from one of the files in `cluster/`: `python -m midb_ray.operations.launch FILE [ARGUMENTS OF ray up]`.
+"""Start a cluster from one of the files in `cluster/`: `midb-ray up FILE [ARGUMENTS OF ray up]`.
 
 What must be right before the first machine is paid for is looked at here: nothing is left to fill in, Ray knows every field,
 the tools of the launcher are installed, and there is a token, which the file hands to every node.
@@ -114,16 +114,10 @@ def launch(path: str, arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The door; returns the exit code."""
-    if not arguments or arguments[0] in ("--help", "-h"):
-        sys.stdout.write((__doc__ or "") + "\n")
-        return ExitCode.OK if arguments else ExitCode.USER_ERROR
-    try:
-        return launch(arguments[0], arguments[1:])
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return ExitCode.USER_ERROR
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    """`launch` of what a command line says; returns the exit code. Raises `UserError`."""
+    if not arguments or arguments[0].startswith("-"):
+        if set(arguments) & {"--help", "-h"}:
+            sys.stdout.write(__doc__ or "")
+            return ExitCode.OK
+        raise UserError("Expected a cluster file first, such as cluster/aws.yaml, and behind it what `ray up` takes.")
+    return launch(arguments[0], arguments[1:])

@@ -121,7 +121,7 @@ def opened(folder: Path) -> Iterator[Account]:
                 "aws", FILL_IN_REGION=REGION, FILL_IN_SECURITY_GROUP=account.group, FILL_IN_MACHINE_IMAGE=image
             )
             account.file.write_text(text, encoding="utf-8")
-            up = account.run("midb_ray.operations.launch", str(account.file), "--yes", "--no-config-cache")
+            up = account.run("midb_ray.cli", "up", str(account.file), "--yes", "--no-config-cache")
             account.said = up.stdout + up.stderr
             assert up.returncode == 0, account.said[-3000:]
             yield account

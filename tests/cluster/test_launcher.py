@@ -16,6 +16,7 @@ import yaml
 from ray._private.label_utils import validate_node_labels
 from ray.autoscaler._private import commands, util
 
+from midb_ray import cli
 from midb_ray.errors import ExitCode, UserError
 from midb_ray.operations import launch
 from tests.cluster import filling
@@ -99,10 +100,10 @@ def test_an_unfilled_file_costs_nothing_not_even_a_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert launch.main([str(filling.FOLDER / "aws.yaml"), "--yes"]) == ExitCode.USER_ERROR
+    assert cli.up([str(filling.FOLDER / "aws.yaml"), "--yes"]) == ExitCode.USER_ERROR
     assert "FILL_IN_REGION (line 1" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-    assert launch.main([str(tmp_path / "none.yaml")]) == ExitCode.USER_ERROR
+    assert cli.up([str(tmp_path / "none.yaml")]) == ExitCode.USER_ERROR
     assert "none.yaml" in capsys.readouterr().err
 
 
