@@ -83,6 +83,7 @@ class Strata:
         self.borrowed: list[str] = []  # languages without a pair in the pilot
         self._cells = np.zeros(seen.size, dtype=np.int64)
         self._donors: list[Places] = []
+        self._lent: list[bool] = []  # whether a stratum is spoken for by all of its language
         for number, language in enumerate(self.languages):
             mine = seen.languages == language
             edges = np.quantile(seen.characters[mine], np.arange(1, CLASSES) / CLASSES)
@@ -95,6 +96,7 @@ class Strata:
             for one in range(CLASSES):
                 inside = spoken[classes == one]
                 self._donors.append(inside if len(inside) >= ENOUGH else spoken)
+                self._lent.append(len(inside) < ENOUGH)
 
     def pairs(self, language: str | None = None) -> Estimate:
         """How many pairs there are."""
@@ -113,28 +115,43 @@ class Strata:
     ) -> Estimate:
         """What all pairs take together, of which each of the pilot has `taken` so much; those of the seen pairs that are `without`
         take nothing."""
-        measure = self.seen.characters if without is None else np.where(without, 0.0, self.seen.characters)
-        return self._total(measure, taken, self.pilot.characters, language)
+        there = np.ones(self.seen.size) if without is None else np.where(without, 0.0, 1.0)
+        return self._total(self.seen.characters * there, taken, self.pilot.characters, language, there)
 
-    def _total(self, measure: Numbers, taken: Numbers, by: Numbers, language: str | None) -> Estimate:
+    def _total(
+        self, measure: Numbers, taken: Numbers, by: Numbers, language: str | None, there: Numbers | None = None
+    ) -> Estimate:
+        """The sum over all strata. With `there`, the seen pairs that count, a stratum that its whole language speaks for is
+        estimated by a line through the language's pairs, since what each takes has a part that its length does not change."""
         wanted = range(len(self._donors))
         if language is not None:
             first = self.languages.index(language) * CLASSES
             wanted = range(first, first + CLASSES)
         sums = np.bincount(self._cells, weights=measure, minlength=len(self._donors)) * self.expansion
-        ratios = np.zeros(len(self._donors))
+        counts = np.bincount(self._cells, weights=there, minlength=len(self._donors)) * self.expansion
+        lines = np.zeros(
+            (len(self._donors), 2)
+        )  # of each stratum: what a pair takes, and what each character of it takes
         influence = np.zeros(self.pilot.size)
         for cell in wanted:
             donors = self._donors[cell]
-            base = float(by[donors].sum())
-            if not len(donors) or base <= 0:
+            x, y = by[donors], taken[donors]
+            if not len(donors) or x.sum() <= 0:
                 continue
-            ratios[cell] = taken[donors].sum() / base
-            rest = taken[donors] - ratios[cell] * by[donors]
-            influence[donors] += sums[cell] / base * rest * _corrected(len(donors))
-        value = float(sums @ ratios)
-        seen = self._error_of_look(measure * ratios[self._cells])
-        return Estimate(value, math.hypot(_error(influence, self.pilot.units), seen))
+            if there is not None and self._lent[cell] and len(donors) >= ENOUGH and np.ptp(x) > 0:
+                design = np.stack([np.ones(len(x)), x], axis=1)
+                weights = np.array([counts[cell], sums[cell]]) @ np.linalg.pinv(design)
+                lines[cell] = np.linalg.lstsq(design, y, rcond=None)[0]
+            else:
+                weights = np.full(len(x), sums[cell] / x.sum())
+                lines[cell] = 0.0, y.sum() / x.sum()
+            rest = y - lines[cell, 0] - lines[cell, 1] * x
+            influence[donors] += weights * rest * _corrected(len(donors))
+        value = float(counts @ lines[:, 0] + sums @ lines[:, 1]) if there is not None else float(sums @ lines[:, 1])
+        expected = measure * lines[self._cells, 1]
+        if there is not None:
+            expected = expected + there * lines[self._cells, 0]
+        return Estimate(value, math.hypot(_error(influence, self.pilot.units), self._error_of_look(expected)))
 
     def _error_of_look(self, expected: Numbers) -> float:
         """The standard error of having seen a part of the shards, at equal distances: from the differences of neighbours (Wolter,

@@ -52,6 +52,18 @@ def test_long_pairs_are_estimated_from_long_ones() -> None:
     assert found == Estimate(pytest.approx(200 + 1000 + 5000), pytest.approx(0))
 
 
+def test_few_pairs_of_a_language_are_spoken_for_by_a_line() -> None:
+    """Each prompt has a frame of 40 tokens beside its pair: known exactly from six pairs, too few for classes of length."""
+    seen = sample(["de"] * 40, [float(10 + place**2) for place in range(40)])
+    lengths = np.array([20.0, 50, 90, 200, 400, 700])
+    strata = Strata(seen, np.array([40.0]), sample(["de"] * 6, list(lengths)), 2.0, 1.0)
+    expected = 2 * (40 * 40 + seen.characters.sum() / 4)
+    assert strata.amount(40 + lengths / 4) == Estimate(pytest.approx(expected), pytest.approx(0, abs=1e-6))
+    half = np.arange(40) >= 20
+    kept = 2 * (20 * 40 + seen.characters[:20].sum() / 4)
+    assert strata.amount(40 + lengths / 4, without=half).value == pytest.approx(kept)
+
+
 def test_a_language_without_a_pilot_borrows_and_says_so() -> None:
     seen, pilot = sample(["de", "fr"], [10, 100]), sample(["de"] * 6, [10] * 6)
     strata = Strata(seen, np.array([2.0]), pilot, 1.0, 1.0)
