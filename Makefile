@@ -8,7 +8,7 @@ PEER_VENV ?= .venv-peer
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow test-vllm test-crds lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality clean
+.PHONY: help quickstart test test-slow test-vllm test-crds lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality bench-forecast clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -62,6 +62,10 @@ bench-soak: $(VENV)/.installed
 ## make bench-quality    faults found, untouched pairs, languages, separation, and speed beside datatrove (DATA=PATH)
 bench-quality: $(VENV)/.installed $(PEER_VENV)/.installed
 	$(BIN)/python benchmarks/quality.py --data $(DATA) --peer $(PEER_VENV)/bin/python $(QUALITY)
+
+## make bench-forecast   forecasts from pilots of 2 % beside the whole runs (DATA=PATH, ROWS=4800: fewer)
+bench-forecast: $(VENV)/.installed
+	$(BIN)/python benchmarks/forecast.py --data $(DATA) $(if $(ROWS),--rows $(ROWS)) $(FORECAST)
 
 ## make clean            remove the virtual environments and the quickstart's runs
 clean:
