@@ -23,9 +23,11 @@ _JOBS = {
     "train": "fine-tune a booster on expert revisions",
     "revisions": "make a training set of expert revisions",
     "up": "start a cluster from a file of Ray's launcher, such as cluster/aws.yaml",
+    "submit": "run a job on a cluster, follow it, and submit it again if it is lost",
     "plan": "forecast tokens, time, machines and money of a run from a pilot of it",
     "watch": "drain this node of the cluster when the cloud is about to take it away",
 }
+_SUBMITTED = ("boost", "score", "select", "export", "train", "revisions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "train": train,
         "revisions": revisions,
         "up": up,
+        "submit": submit,
         "plan": plan,
         "watch": watch,
     }
@@ -184,6 +187,21 @@ def up(arguments: Sequence[str]) -> int:
         from midb_ray.operations import launch
 
         return launch.main(arguments)
+
+    return _guarded(run, arguments)
+
+
+def submit(arguments: Sequence[str]) -> int:
+    """`midb-ray submit SETTINGS -- JOB`."""
+
+    def run() -> int:
+        from midb_ray import config
+        from midb_ray.operations import submit as submission
+        from midb_ray.operations.submit_settings import SubmitSettings
+
+        own, job = submission.split(arguments)
+        settings, _ = config.load(SubmitSettings, "midb-ray submit", own)
+        return submission.submit(settings, job, _SUBMITTED)
 
     return _guarded(run, arguments)
 
