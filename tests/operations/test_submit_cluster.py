@@ -83,6 +83,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         launch.ensure_token()
     named = [
         "port",
+        "ray-client-server-port",
         "dashboard-port",
         "dashboard-agent-listen-port",
         "dashboard-agent-grpc-port",
@@ -93,7 +94,6 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=4"]
         command += [
             f"--temp-dir={short}",
-            "--ray-client-server-port=0",
             *(f"--{name}={port}" for name, port in chosen.items()),
         ]
         head = subprocess.Popen(
@@ -104,10 +104,9 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
             wait_for(lambda: answers(url), head)
             yield Cluster(url, home, tmp_path_factory.mktemp("work"))
         finally:
-            family = [*psutil.Process(head.pid).children(recursive=True)]
+            family = [one for one in psutil.process_iter(["cmdline"]) if short in " ".join(one.info["cmdline"] or [])]
             head.terminate()
-            _, left = psutil.wait_procs([*family, psutil.Process(head.pid)], timeout=20)
-            for process in left:
+            for process in psutil.wait_procs(family, timeout=20)[1]:
                 process.kill()
             head.wait()
 
@@ -170,7 +169,7 @@ def test_without_the_token_or_with_another_one_nothing_is_submitted(cluster, tmp
 
 
 def test_a_job_whose_driver_is_killed_is_submitted_again_and_goes_on(cluster, tmp_path) -> None:
-    slowly = ["--engine.echo-delay", "0.3", "--shard-rows", "40", "--pool.shards-in-flight", "1"]
+    slowly = ["--engine.echo-delay", "0.05", "--shard-rows", "40", "--pool.shards-in-flight", "1"]
     job = cluster.submit(*cluster.boost(tmp_path / "run", *slowly))
     wait_for(lambda: any((tmp_path / "run" / "pairs").glob("*.parquet")), job)
     first = {part.name: part.stat().st_mtime_ns for part in (tmp_path / "run" / "pairs").glob("*.parquet")}
