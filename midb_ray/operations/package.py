@@ -33,7 +33,7 @@ class Package(NamedTuple):
         left = ", ".join(self.left_out[: 2 * _NAMED])
         more = len(self.left_out) - 2 * _NAMED
         tail = f"; left out: {left}{f' and {more} more' if more > 0 else ''}" if left else ""
-        return f"The job gets {len(self.files):,} files of {self.root}, {_shown(self.size)}{tail}."
+        return f"The job gets {len(self.files):,} file{'s' * (len(self.files) != 1)} of {self.root}, {_shown(self.size)}{tail}."
 
 
 def measure(root: Path, exclude: Sequence[str] = ()) -> Package:

@@ -131,7 +131,7 @@ def test_a_boost_of_the_samples_succeeds_and_tells_where_it_is(cluster, tmp_path
     log, said = job.communicate(timeout=200)
     assert job.returncode == 0, log + said
     assert "440 rows in = 427 pairs out" in log
-    assert "The job gets 1 files of " in said
+    assert "The job gets 1 file of " in said
     assert f"Run folder: {tmp_path / 'run'}" in said
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["complete"]
     secret = (cluster.home / ".ray" / "auth_token").read_text()
