@@ -1,4 +1,4 @@
-"""The two kinds of failure that a person is told about."""
+"""The failures that a person is told about, and how."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ class UserError(Exception):
 
     The doors print it without a traceback and exit with `ExitCode.USER_ERROR`.
     """
+
+
+def one_line(error: BaseException) -> str:
+    """A library's message, often many lines long, for a sentence of ours."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "…"
 
 
 class ExitCode:

@@ -17,12 +17,12 @@ import xxhash
 from midb_ray import prompts
 from midb_ray.boosting.guard import Guard, Verdict, parsed
 from midb_ray.boosting.work import verdict
-from midb_ray.engines import models, requests
 from midb_ray.engines import registry as engines
+from midb_ray.engines import requests
 from midb_ray.engines.base import Completion, Engine, EngineError, Request
 from midb_ray.engines.requests import Requester
 from midb_ray.engines.settings import EngineSettings
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.locales import Locales
 from midb_ray.pairs import Text
 from midb_ray.runs import storage, transfer
@@ -132,7 +132,7 @@ async def _complete(engine: Engine, asked: Sequence[Request]) -> list[Completion
         raise
     except Exception as error:
         if len(asked) == 1:
-            return [Completion("", "error", 0, models.one_line(error))]
+            return [Completion("", "error", 0, one_line(error))]
     return [completion for request in asked for completion in await _complete(engine, [request])]
 
 

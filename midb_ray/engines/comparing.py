@@ -9,46 +9,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midb_ray.engines.base import Comparison, Completion, Continuation, Engine, Likelihood, Request, Scorer, Similarity
+from midb_ray.engines.base import Comparison, Engine, Similarity
 from midb_ray.engines.encoder_settings import EncoderSettings
+from midb_ray.engines.wrapped import WrappedEngine
 from midb_ray.errors import UserError
-from midb_ray.runs.figures import NO_USAGE, Usage
 
 if TYPE_CHECKING:  # it takes torch along, which whoever only plans a job does without
     from midb_ray.engines.encoder import Encoder
 
 
-class ComparingEngine:
-    """Compares with the encoder, and passes everything else on. Shards take turns at the encoder: one fills its batches."""
-
-    isolated = False  # the encoder computes in the process that asks
+class ComparingEngine(WrappedEngine):
+    """Compares with the encoder. Shards take turns at it: one fills its batches."""
 
     def __init__(self, engine: Engine, encoder: Encoder) -> None:
-        self._engine, self._encoder = engine, encoder
+        super().__init__(engine)
+        self.isolated = False  # the encoder computes in the process that asks
+        self._encoder = encoder
         self._turn = ThreadPoolExecutor(1, "encoder")
-
-    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """What the engine answers."""
-        return await self._engine.generate(requests)
-
-    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
-        """What the engine says."""
-        assert isinstance(self._engine, Scorer)  # the settings see to it
-        return await self._engine.loglikelihood(rows)
 
     async def similarity(self, rows: Sequence[Comparison]) -> list[Similarity]:
         """See `base.Comparer`."""
         return await asyncio.get_running_loop().run_in_executor(self._turn, self._encoder.similarities, rows)
 
-    def usage(self) -> Usage:
-        """What the engine's server has counted, if it has one."""
-        usage: Callable[[], Usage] | None = getattr(self._engine, "usage", None)
-        return NO_USAGE if usage is None else usage()
-
     def close(self) -> None:
         self._turn.shutdown(cancel_futures=True)
         self._encoder.close()
-        self._engine.close()
+        super().close()
 
 
 def pinned(settings: EncoderSettings) -> EncoderSettings:

@@ -20,6 +20,7 @@ from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError,
 from midb_ray.engines.batching import Call
 from midb_ray.engines.encoding import PromptEncoder
 from midb_ray.engines.settings import EngineSettings
+from midb_ray.errors import one_line
 
 _PAGE = 32  # tokens of a page of the cache on a CPU; on a GPU the library's choice
 _PREFILL = 512  # tokens of prompts in a step on a CPU: rows that are further go on meanwhile
@@ -162,9 +163,9 @@ class ContinuousEngine:
             if output.error is None:
                 call.put(position, self._completion(output.generated_tokens, request.limit))
             elif self._stopped():
-                call.fail(EngineError(f"The engine failed: {models.one_line(RuntimeError(output.error))}"))
+                call.fail(EngineError(f"The engine failed: {one_line(RuntimeError(output.error))}"))
             else:
-                call.put(position, Completion("", "error", 0, models.one_line(RuntimeError(output.error))))
+                call.put(position, Completion("", "error", 0, one_line(RuntimeError(output.error))))
 
         if self._stopped():
             raise EngineError("The engine was closed." if self._closed else "The engine failed and has stopped.")

@@ -17,12 +17,12 @@ import xxhash
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from midb_ray.engines import devices, encoder_files, encoder_pieces, encoder_recipe, models
+from midb_ray.engines import devices, encoder_files, encoder_pieces, encoder_recipe, models, weights
 from midb_ray.engines.base import Comparison, EngineError, Similarity
 from midb_ray.engines.encoder_files import EncoderFacts, EncoderFiles
 from midb_ray.engines.encoder_pieces import Cutter, Piece
 from midb_ray.engines.encoder_recipe import Dense, Recipe
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 
 NOT_FINITE = "the encoder gives no finite embedding"
 _log = logging.getLogger(__name__)
@@ -55,34 +55,26 @@ def identity(model: str, revision: str | None = None) -> dict[str, Any]:
 def load(model: str, revision: str | None, place: str) -> Encoder:
     """The encoder with its weights on a device, `cuda` or `cpu`. Raises `UserError` when it cannot be loaded or does not work."""
     from transformers import AutoModel, AutoModelForTextEncoding
-    from transformers.utils.logging import disable_progress_bar
 
     files = encoder_files.look(model, revision)
     encoder_files.fetch_weights(model, files)
-    disable_progress_bar()  # in a job's log it would be thousands of lines
     whole = getattr(files.config, "is_encoder_decoder", False)  # of which the encoder is enough
-    try:
-        network, info = (AutoModelForTextEncoding if whole else AutoModel).from_pretrained(
-            str(files.folder),
-            dtype=torch.bfloat16 if place == "cuda" else torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            device_map=place if place == "cuda" else None,  # on the CPU there is nothing to map
-        )
-    except Exception as error:  # the library raises a dozen kinds, all of them about this model on this device
-        raise UserError(f"Cannot load {model} on {place}: {models.one_line(error)}") from error
-    needed = [name for name in sorted(info["missing_keys"]) if "pooler" not in name.split(".")]  # it is not asked
-    if needed:
-        raise UserError(f"{model} lacks {len(needed)} of its weights, {needed[0]} among them; save the model again.")
+    network = weights.load(
+        AutoModelForTextEncoding if whole else AutoModel,
+        str(files.folder),
+        model,
+        place,
+        torch.bfloat16 if place == "cuda" else torch.float32,
+        without="pooler",
+    )
     encoder_files.check_vocabulary(model, files.tokenizer, network.get_input_embeddings().num_embeddings)
     try:
-        encoder = Encoder(network.eval(), files)
+        encoder = Encoder(network, files)
         (found,) = encoder.similarities([Comparison("a", "b")])
     except (EngineError, UserError):
         raise
     except Exception as error:  # whatever a model of another kind says to a text
-        raise UserError(f"{model} gives no embeddings of texts on {place}: {models.one_line(error)}") from error
+        raise UserError(f"{model} gives no embeddings of texts on {place}: {one_line(error)}") from error
     if found.error == NOT_FINITE:
         raise UserError(
             f"{model} gives no finite embedding of a text on {place}; its weights are damaged, save them again."
@@ -141,7 +133,7 @@ class Encoder:
             return self._forward(batch)
         except Exception as error:
             if devices.is_dead(error) and not devices.is_out_of_memory(error):
-                raise EngineError(models.one_line(error)) from error
+                raise EngineError(one_line(error)) from error
             if not devices.is_out_of_memory(error):
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from midb_ray.engines import encoder_recipe, models
+from midb_ray.engines import encoder_recipe, hub, models
 from midb_ray.engines.encoder_recipe import WEIGHTS, Dense, Recipe
+from midb_ray.engines.encoding import fast_tokenizer
 from midb_ray.errors import UserError
 from midb_ray.runs import tensors
 
@@ -40,11 +41,11 @@ def look(model: str, revision: str | None = None) -> EncoderFiles:
         names = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
         weight_bytes = models.check_files(folder)
     else:
-        commit, weight_bytes = models.commit_of(model, revision), 0
-        names = models.hub_files(model, commit)
+        commit, weight_bytes = hub.commit(model, revision), 0
+        names = hub.files(model, commit)
         models.refuse_adapter(model, names)
         models.choose_weights(model, [name for name in names if "/" not in name])
-        folder = _fetch(model, commit, _DESCRIPTIONS)
+        folder = hub.fetch(model, commit, _DESCRIPTIONS)
     recipe = encoder_recipe.read(folder)
     for step in recipe.steps:
         if isinstance(step, Dense):
@@ -53,7 +54,7 @@ def look(model: str, revision: str | None = None) -> EncoderFiles:
                 f"{model}/{step.folder}", [n.removeprefix(inside) for n in names if n.startswith(inside)]
             )
             weight_bytes += _check_dense(folder / step.folder / WEIGHTS) if commit is None else 0
-    config, tokenizer = _config(folder, model), _tokenizer(folder, model)
+    config, tokenizer = _config(folder, model), fast_tokenizer(str(folder), model)
     if (vocabulary := getattr(config.get_text_config(), "vocab_size", None)) is not None:
         check_vocabulary(model, tokenizer, vocabulary)
     return EncoderFiles(folder, recipe, config, tokenizer, EncoderFacts(weight_bytes, commit))
@@ -63,7 +64,7 @@ def fetch_weights(model: str, files: EncoderFiles) -> None:
     """Put a hub id's weights beside its other files. Raises `UserError`."""
     if files.facts.commit is not None:
         dense = [f"{step.folder}/{WEIGHTS}" for step in files.recipe.steps if isinstance(step, Dense)]
-        _fetch(model, files.facts.commit, ("model*.safetensors", *dense))
+        hub.fetch(model, files.facts.commit, ("model*.safetensors", *dense))
         for name in dense:
             _check_dense(files.folder / name)
 
@@ -78,16 +79,6 @@ def check_vocabulary(model: str, tokenizer: Any, vocabulary: int) -> None:
         )
 
 
-def _fetch(model: str, commit: str, patterns: tuple[str, ...]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        apart = ["onnx/*", "openvino/*"]
-        return Path(snapshot_download(model, revision=commit, allow_patterns=list(patterns), ignore_patterns=apart))
-    except Exception as error:  # gated, no network, no room: the message says which
-        raise UserError(f"Cannot get {model} from the hub: {models.one_line(error)}") from None
-
-
 def _check_dense(path: Path) -> int:
     size = models.check_safetensors(path)
     with path.open("rb") as file:
@@ -98,32 +89,10 @@ def _check_dense(path: Path) -> int:
 
 
 def _config(folder: Path, model: str) -> Any:
-    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
+    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
-    try:
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen kinds, all of them about this file
-        raise UserError(f"Cannot use config.json of {model}: {models.one_line(error)}") from None
-    if "/" in str(
-        attention := getattr(config, "_attn_implementation", None)
-    ):  # a repository of the hub with compiled code
-        raise UserError(
-            f"config.json of {model} asks for the attention {attention!r}, code that is not part of transformers; take "
-            "attn_implementation out of it."
-        )
+    config = models.read_config(str(folder), model)
     known = MODEL_FOR_TEXT_ENCODING_MAPPING if getattr(config, "is_encoder_decoder", False) else MODEL_MAPPING
     if type(config) not in known:
         raise UserError(f"{model} is a {config.model_type!r} model; expected an encoder of texts.")
     return config
-
-
-def _tokenizer(folder: Path, model: str) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen kinds, all of them about these files
-        raise UserError(f"Cannot load a tokenizer from {model!r}: {models.one_line(error)}") from None
-    if not tokenizer.is_fast:
-        raise UserError(f"The tokenizer of {model!r} has no tokenizer.json; convert it to a fast tokenizer first.")
-    return tokenizer

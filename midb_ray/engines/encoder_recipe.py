@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from midb_ray.engines import models
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
@@ -68,7 +68,7 @@ def read(folder: Path) -> Recipe:
     ) as error:  # JSON, but of other kinds than these files have
         raise UserError(
             f"The files of sentence-transformers in {folder} hold values of a kind that they should not "
-            f"({models.one_line(error)}); copy the encoder again, or choose another."
+            f"({one_line(error)}); copy the encoder again, or choose another."
         ) from None
 
 
@@ -115,7 +115,7 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
             raise TypeError("an empty list, or none")
         listed = [(str(each["type"]).rpartition(".")[2], PurePosixPath(each["path"])) for each in found]
     except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
-        raise UserError(f"{path} is no list of modules with a type and a path: {models.one_line(error)}.") from None
+        raise UserError(f"{path} is no list of modules with a type and a path: {one_line(error)}.") from None
     for _, place in listed:
         if place.is_absolute() or len(place.parts) > 1 or ".." in place.parts:
             raise UserError(f"{path} has a module in {str(place)!r}; expected a folder beside this file.")

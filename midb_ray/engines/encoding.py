@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.prompts import REVISED
 
 if TYPE_CHECKING:
@@ -24,18 +24,24 @@ _VARIABLES = {"date_string": _DATE, "enable_thinking": False, "thinking": False}
 
 
 def load_tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model directory or hub id.
+    """The tokenizer of a model directory or hub id, with which answers are generated.
 
     Raises `UserError` if there is none, if it has no end token or if it has no fast form (tokenizer.json).
     """
+    tokenizer = fast_tokenizer(model, model, revision)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"The tokenizer of {model!r} has no end token (eos_token), so no answer could ever end.")
+    return tokenizer
+
+
+def fast_tokenizer(place: str, model: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of any model that lies at `place`. Raises `UserError` if there is none, or none of the fast form."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen kinds, all of them about this path
-        raise UserError(f"Cannot load a tokenizer from {model!r}: {' '.join(str(error).split())[:300]}") from None
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"The tokenizer of {model!r} has no end token (eos_token), so no answer could ever end.")
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
+    except Exception as error:  # the library raises a dozen kinds, all of them about these files
+        raise UserError(f"Cannot load a tokenizer from {model!r}: {one_line(error)}") from None
     if not tokenizer.is_fast:
         raise UserError(f"The tokenizer of {model!r} has no tokenizer.json; convert it to a fast tokenizer first.")
     return tokenizer

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from midb_ray.engines import devices, models, paged
+from midb_ray.engines import devices, paged
 from midb_ray.engines.base import Bounds, Continuation, EngineError, Likelihood
+from midb_ray.errors import one_line
 
 _TOKENS = 4096  # in a pass, unless one row has more
 _SLICE = 1024  # tokens whose probabilities stand in float32 at the same time, each a vocabulary wide
@@ -32,7 +33,7 @@ def judge(model: Any, rows: Sequence[Continuation], bounds: Bounds) -> list[Like
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             devices.release_memory()
         elif devices.is_dead(error):
-            raise EngineError(models.one_line(error)) from error
+            raise EngineError(one_line(error)) from error
         raise
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from midb_ray.engines import hub
 from midb_ray.engines.base import Bounds
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.runs import tensors
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -53,8 +54,8 @@ def check(model: str, revision: str | None = None) -> ModelFacts:
     folder = directory(model)
     commit, weight_bytes = None, 0
     if folder is None:
-        commit = commit_of(model, revision)
-        names = hub_files(model, commit)
+        commit = hub.commit(model, revision)
+        names = hub.files(model, commit)
         refuse_adapter(model, names)
         choose_weights(model, names)
     else:
@@ -80,7 +81,7 @@ def identity(model: str, revision: str | None = None) -> dict[str, Any]:
     """
     folder = directory(model)
     if folder is None:
-        return {"hub": model, "commit": commit_of(model, revision)}
+        return {"hub": model, "commit": hub.commit(model, revision)}
     files = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and any(fnmatch(path.name, pattern) for pattern in _BEHAVIOUR):
@@ -108,14 +109,27 @@ def directory(model: str) -> Path | None:
 
 def load_config(model: str, revision: str | None = None) -> Any:
     """The model's configuration. Raises `UserError` when it cannot be read or is of no causal language model."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    try:
-        config = AutoConfig.from_pretrained(str(directory(model) or model), revision=revision, trust_remote_code=False)
-    except Exception as error:  # the library raises a dozen kinds, all of them about this file
-        raise UserError(f"Cannot use config.json of {model}: {one_line(error)}") from None
+    config = read_config(str(directory(model) or model), model, revision)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise UserError(f"{model} is a {config.model_type!r} model; expected a causal language model.")
+    return config
+
+
+def read_config(place: str, model: str, revision: str | None = None) -> Any:
+    """The configuration of any model that lies at `place`. Raises `UserError` for one that cannot be used."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+    except Exception as error:  # the library raises a dozen kinds, all of them about this file
+        raise UserError(f"Cannot use config.json of {model}: {one_line(error)}") from None
+    if "/" in str(attention := getattr(config, "_attn_implementation", None)):  # compiled code, from the hub
+        raise UserError(
+            f"config.json of {model} asks for the attention {attention!r}, code that is not part of transformers; take "
+            "attn_implementation out of it."
+        )
     return config
 
 
@@ -130,12 +144,6 @@ def context_length(config: Any) -> int | None:
     """Tokens that fit in the model's context, None without a bound."""
     length = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
-
-
-def one_line(error: BaseException) -> str:
-    """A library's message, often many lines long, for a sentence of ours."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:300] + "…"
 
 
 def check_files(folder: Path) -> int:
@@ -226,24 +234,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}.")
     return value
-
-
-def commit_of(model: str, revision: str | None) -> str:
-    """The commit that a hub id stands for now; from the local cache when the hub cannot be reached."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(model, "config.json", revision=revision)).parent.name
-    except Exception as error:  # not found, gated, no network, bad name: the message says which
-        raise UserError(f"{model} is no directory here and cannot be had from the hub: {one_line(error)}") from None
-
-
-def hub_files(model: str, commit: str) -> list[str]:
-    """Names of what a hub id holds at a commit, folders in it included."""
-    from huggingface_hub import HfApi, hf_hub_download
-
-    try:
-        return list(HfApi().list_repo_files(model, revision=commit))
-    except Exception:  # no network: what the cache holds is what can be loaded
-        folder = Path(hf_hub_download(model, "config.json", revision=commit, local_files_only=True)).parent
-        return [path.relative_to(folder).as_posix() for path in folder.rglob("*")]

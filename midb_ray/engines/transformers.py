@@ -15,16 +15,15 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers import __version__ as version
-from transformers.utils.logging import disable_progress_bar
 
-from midb_ray.engines import devices, likelihood, models
+from midb_ray.engines import devices, likelihood, models, weights
 from midb_ray.engines.base import Completion, Continuation, Engine, EngineError, Likelihood, Request
 from midb_ray.engines.batching import Call, Row, cost, cut
 from midb_ray.engines.decoding import Sampling, decode
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.form import Form
 from midb_ray.engines.settings import EngineSettings
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -37,22 +36,8 @@ def load(settings: EngineSettings) -> Engine:
     device = devices.device(settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    disable_progress_bar()  # in a job's log it would be thousands of lines
-    try:
-        network, info = AutoModelForCausalLM.from_pretrained(
-            place,
-            revision=revision,
-            dtype=devices.dtype(settings, device),
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            device_map=device if device == "cuda" else None,  # on the CPU there is nothing to map
-        )
-    except Exception as error:  # the library raises a dozen kinds, all of them about this model on this device
-        raise UserError(f"Cannot load {model} on {device}: {models.one_line(error)}") from error
-    if missing := sorted(info["missing_keys"]):
-        raise UserError(f"{model} lacks {len(missing)} of its weights, {missing[0]} among them; save the model again.")
-    return _batching(network.eval(), PromptEncoder(load_tokenizer(place, revision)), settings)
+    network = weights.load(AutoModelForCausalLM, place, model, device, devices.dtype(settings, device), revision)
+    return _batching(network, PromptEncoder(load_tokenizer(place, revision)), settings)
 
 
 def _batching(network: Any, encoder: PromptEncoder, settings: EngineSettings) -> Engine:
@@ -154,7 +139,7 @@ class TransformersEngine:
                 with self._owned:
                     self._run(batch)
             except Exception as error:  # an EngineError or a mistake of this file: nobody may be left waiting
-                self._stop(f"The engine failed: {models.one_line(error)}")
+                self._stop(f"The engine failed: {one_line(error)}")
             if self._end_of_service is not None:
                 _fail(batch, self._end_of_service)
 
@@ -185,13 +170,13 @@ class TransformersEngine:
         if error is None:
             return
         if devices.is_out_of_memory(error):
-            message = models.one_line(error)
+            message = one_line(error)
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             del error
             devices.release_memory()
             self._run_in_halves(rows, message)
         elif devices.is_dead(error):
-            raise EngineError(models.one_line(error)) from error
+            raise EngineError(one_line(error)) from error
         elif len(calls := {id(row.call) for row in rows}) > 1:
             for call in calls:  # nobody fails for a neighbour's row
                 self._run([row for row in rows if id(row.call) == call])

@@ -18,7 +18,7 @@ from midb_ray.engines.base import Bounds, Completion, Continuation, EngineError,
 from midb_ray.engines.encoding import PromptEncoder, load_tokenizer
 from midb_ray.engines.own_loop import OwnLoop
 from midb_ray.engines.settings import EngineSettings
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 
 _ADAPTER = "adapter"
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
@@ -36,18 +36,18 @@ def load(settings: EngineSettings) -> VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
         raise UserError(
-            f"engine.kind vllm needs the vllm package where the engines run: {models.one_line(error)}; install "
+            f"engine.kind vllm needs the vllm package where the engines run: {one_line(error)}; install "
             "'midb-ray[vllm]'."
         ) from error
     try:
         wanted = AsyncEngineArgs(**arguments)
     except TypeError as error:
-        raise UserError(f"engine.vllm.engine_args: {models.one_line(error)}.") from error
+        raise UserError(f"engine.vllm.engine_args: {one_line(error)}.") from error
     before = orphans.children()
     try:
         core = AsyncLLM.from_engine_args(wanted)
     except Exception as error:  # the library raises a dozen kinds, all of them about this model on this device
-        raise UserError(f"Cannot load {settings.model} with vllm: {models.one_line(error)}") from error
+        raise UserError(f"Cannot load {settings.model} with vllm: {one_line(error)}") from error
     return VllmEngine(core, encoder, settings, place, orphans.Guard(orphans.children() - before))
 
 
@@ -174,11 +174,11 @@ class VllmEngine:
             async for output in self._core.generate(prompt, parameters, request_id=name, lora_request=self._adapter):  # noqa: B007 - the last one counts
                 pass
         except EngineDeadError as error:
-            raise EngineError(models.one_line(error)) from error
+            raise EngineError(one_line(error)) from error
         except Exception as error:  # whatever it is, it is about this row, unless the core died of it
             if self._core.errored:
-                raise EngineError(models.one_line(error)) from error
-            raise _RowError(models.one_line(error)) from error
+                raise EngineError(one_line(error)) from error
+            raise _RowError(one_line(error)) from error
         if output is None:
             raise EngineError("The engine ended a request without an answer.")
         return output

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from midb_ray.engines.base import Completion, Continuation, Engine, Likelihood, Request, Scorer
+from midb_ray.engines.base import Completion, Engine, Request
+from midb_ray.engines.wrapped import WrappedEngine
 from midb_ray.quality import judge
 from midb_ray.quality.judge import Verdict
-from midb_ray.runs.figures import NO_USAGE, Usage
 
 
-class AskingEngine:
+class AskingEngine(WrappedEngine):
     """Asks each request up to `tries` times, as another sample each time; the last answer stays where none can be read. Tokens are
     those of all answers to a request."""
 
     def __init__(self, engine: Engine, tries: int) -> None:
-        self._engine, self._tries = engine, tries
-        self.isolated = engine.isolated
+        super().__init__(engine)
+        self._tries = tries
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of `requests`; raises what the engine raises."""
@@ -31,19 +31,6 @@ class AskingEngine:
             for place, new in zip(again, await self._engine.generate(asked), strict=True):
                 found[place] = new._replace(tokens=found[place].tokens + new.tokens)
         return found
-
-    async def loglikelihood(self, rows: Sequence[Continuation]) -> list[Likelihood]:
-        """What the engine says, which is asked once: probabilities can always be read."""
-        assert isinstance(self._engine, Scorer)  # the settings see to it
-        return await self._engine.loglikelihood(rows)
-
-    def usage(self) -> Usage:
-        """What the engine's server has counted, if it has one."""
-        usage: Callable[[], Usage] | None = getattr(self._engine, "usage", None)
-        return NO_USAGE if usage is None else usage()
-
-    def close(self) -> None:
-        self._engine.close()
 
 
 def verdict(completion: Completion) -> Verdict | str:

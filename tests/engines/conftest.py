@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.engines.encoders import add_recipe, save_plain
 
 SENTENCES = (
     "Below is an instruction pair. Rewrite it until a native expert would sign it.",
@@ -96,3 +99,15 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrained
     _tiny_llama().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def plain_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder without the files of sentence-transformers."""
+    return save_plain(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def own_encoder(plain_encoder: Path, tmp_path: Path) -> Path:
+    """A copy with those files, which a test may damage."""
+    return add_recipe(Path(shutil.copytree(plain_encoder, tmp_path / "model")))

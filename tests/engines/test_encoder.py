@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from midb_ray.engines.base import Comparison, EngineError
 from tests.engines.encoders import (
     LONGEST,
     TEXTS,
-    add_recipe,
     close,
     compare,
     cosines,
     pairs,
-    save_plain,
     sizes,
     states,
     tokenizer,
@@ -32,73 +29,62 @@ from tests.engines.encoders import (
 )
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_plain(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture
-def folder(plain: Path, tmp_path: Path) -> Path:
-    """A copy with a recipe."""
-    return add_recipe(Path(shutil.copytree(plain, tmp_path / "model")))
-
-
-def test_without_a_recipe_the_embedding_is_the_mean_over_the_tokens(plain: Path) -> None:
-    expected = cosines([states(plain, text).mean(dim=0) for text in TEXTS])
+def test_without_a_recipe_the_embedding_is_the_mean_over_the_tokens(plain_encoder: Path) -> None:
+    expected = cosines([states(plain_encoder, text).mean(dim=0) for text in TEXTS])
     assert min(expected) < 0.8  # else anything would do
-    assert compare(plain, pairs(TEXTS)) == close(expected)
+    assert compare(plain_encoder, pairs(TEXTS)) == close(expected)
 
 
-def test_the_first_token_goes_through_a_matrix_and_tanh(folder: Path) -> None:
-    weights = load_file(folder / "2_Dense/model.safetensors")
-    first = [states(folder, text)[0] for text in TEXTS]
+def test_the_first_token_goes_through_a_matrix_and_tanh(own_encoder: Path) -> None:
+    weights = load_file(own_encoder / "2_Dense/model.safetensors")
+    first = [states(own_encoder, text)[0] for text in TEXTS]
     expected = cosines([torch.tanh(weights["linear.weight"] @ one + weights["linear.bias"]) for one in first])
     assert expected != close(cosines(first))
-    assert compare(folder, pairs(TEXTS)) == close(expected)
+    assert compare(own_encoder, pairs(TEXTS)) == close(expected)
 
 
 @pytest.mark.parametrize("mode", [{"pooling_mode": "lasttoken"}, {"pooling_mode_lasttoken": True}])
-def test_the_last_token_is_that_of_each_text(folder: Path, mode: dict[str, Any]) -> None:
-    write_pooling(folder, **mode)
-    assert compare(folder, pairs(TEXTS)) == close(cosines([states(folder, text)[-1] for text in TEXTS]))
+def test_the_last_token_is_that_of_each_text(own_encoder: Path, mode: dict[str, Any]) -> None:
+    write_pooling(own_encoder, **mode)
+    assert compare(own_encoder, pairs(TEXTS)) == close(cosines([states(own_encoder, text)[-1] for text in TEXTS]))
 
 
-def test_prompt_lower_case_and_dimensions_are_as_the_files_say(folder: Path) -> None:
-    write_pooling(folder, pooling_mode="mean")
-    description = json.loads((folder / "tokenizer.json").read_text())
+def test_prompt_lower_case_and_dimensions_are_as_the_files_say(own_encoder: Path) -> None:
+    write_pooling(own_encoder, pooling_mode="mean")
+    description = json.loads((own_encoder / "tokenizer.json").read_text())
     description["normalizer"]["lowercase"] = False
-    write(folder / "tokenizer.json", description)
-    write(folder / "sentence_bert_config.json", {"max_seq_length": LONGEST, "do_lower_case": True})
+    write(own_encoder / "tokenizer.json", description)
+    write(own_encoder / "sentence_bert_config.json", {"max_seq_length": LONGEST, "do_lower_case": True})
     settings = {"prompts": {"q": "query: ", "p": "fish"}, "default_prompt_name": "q", "truncate_dim": 5}
-    write(folder / "config_sentence_transformers.json", settings)
+    write(own_encoder / "config_sentence_transformers.json", settings)
     texts = TEXTS[:5]
-    expected = cosines([states(folder, f"query: {text.lower()}").mean(dim=0)[:5] for text in texts])
-    assert compare(folder, pairs([text.upper() for text in texts])) == close(expected)
+    expected = cosines([states(own_encoder, f"query: {text.lower()}").mean(dim=0)[:5] for text in texts])
+    assert compare(own_encoder, pairs([text.upper() for text in texts])) == close(expected)
 
 
-def test_what_shares_the_batch_changes_nothing(plain: Path) -> None:
+def test_what_shares_the_batch_changes_nothing(plain_encoder: Path) -> None:
     rows = [Comparison(*TEXTS[:2]), Comparison("the big house " * 9, TEXTS[2]), Comparison(*TEXTS[4:6])]
-    alone = [cosine for row in rows for cosine in compare(plain, [row])]
-    assert compare(plain, rows) == close(alone)
-    assert compare(plain, rows[::-1]) == close(alone[::-1])
+    alone = [cosine for row in rows for cosine in compare(plain_encoder, [row])]
+    assert compare(plain_encoder, rows) == close(alone)
+    assert compare(plain_encoder, rows[::-1]) == close(alone[::-1])
 
 
-def test_a_long_text_is_the_mean_of_its_pieces_by_their_tokens(plain: Path) -> None:
+def test_a_long_text_is_the_mean_of_its_pieces_by_their_tokens(plain_encoder: Path) -> None:
     words = ("the cat sat on the red mat in a big house " * 3).split()
     size = LONGEST - 2  # [CLS] and [SEP] stand in each piece
     parts = [" ".join(words[start : start + size]) for start in range(0, len(words), size)]
     assert len(parts[0].split()) != len(parts[-1].split())  # else weights would not matter
-    mean = sum(states(plain, part).mean(dim=0) * len(part.split()) for part in parts)
+    mean = sum(states(plain_encoder, part).mean(dim=0) * len(part.split()) for part in parts)
     assert isinstance(mean, torch.Tensor)
-    expected = cosines([mean, states(plain, TEXTS[0]).mean(dim=0)])[1]
-    assert compare(plain, [Comparison(" ".join(words), TEXTS[0])]) == close([expected])
+    expected = cosines([mean, states(plain_encoder, TEXTS[0]).mean(dim=0)])[1]
+    assert compare(plain_encoder, [Comparison(" ".join(words), TEXTS[0])]) == close([expected])
 
 
 def test_a_gigantic_text_goes_through_in_batches(
-    plain: Path, monkeypatch: pytest.MonkeyPatch, passes: list[torch.Size]
+    plain_encoder: Path, monkeypatch: pytest.MonkeyPatch, passes: list[torch.Size]
 ) -> None:
     monkeypatch.setattr("midb_ray.engines.encoder_pieces._BLOCK", 1000)
-    found = compare(plain, [Comparison("the cat sat on the mat " * 3000, "the cat sat on the mat " * 6000)])
+    found = compare(plain_encoder, [Comparison("the cat sat on the mat " * 3000, "the cat sat on the mat " * 6000)])
     assert found == pytest.approx([1], abs=1e-3)
     assert max(size.numel() for size in passes) <= 8192
     assert sum(size.numel() for size in passes) >= 6 * 9000
@@ -118,8 +104,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     return seen
 
 
-def test_equal_texts_are_embedded_once(plain: Path, passes: list[torch.Size]) -> None:
-    loaded = encoder.load(str(plain), None, "cpu")
+def test_equal_texts_are_embedded_once(plain_encoder: Path, passes: list[torch.Size]) -> None:
+    loaded = encoder.load(str(plain_encoder), None, "cpu")
     passes.clear()
     found = loaded.similarities([Comparison(TEXTS[0], TEXTS[1]), Comparison(TEXTS[1], TEXTS[0])] * 50)
     assert sum(size[0] for size in passes) == 2
@@ -129,9 +115,9 @@ def test_equal_texts_are_embedded_once(plain: Path, passes: list[torch.Size]) ->
 
 @pytest.mark.parametrize("prompt", ["", "query: "])
 @pytest.mark.parametrize("empty", ["", " \n\t", "\u200b"])
-def test_without_text_there_is_no_similarity(folder: Path, prompt: str, empty: str) -> None:
-    write(folder / "config_sentence_transformers.json", {"prompts": {"q": prompt}, "default_prompt_name": "q"})
-    loaded = encoder.load(str(folder), None, "cpu")
+def test_without_text_there_is_no_similarity(own_encoder: Path, prompt: str, empty: str) -> None:
+    write(own_encoder / "config_sentence_transformers.json", {"prompts": {"q": prompt}, "default_prompt_name": "q"})
+    loaded = encoder.load(str(own_encoder), None, "cpu")
     found = loaded.similarities([Comparison(empty, "a cat"), Comparison("a cat", "a cat"), Comparison("a cat", empty)])
     for similarity in (found[0], found[2], *loaded.similarities([Comparison(empty, empty)])):
         assert math.isnan(similarity.cosine)
@@ -139,24 +125,24 @@ def test_without_text_there_is_no_similarity(folder: Path, prompt: str, empty: s
     assert found[1] == (pytest.approx(1), None)
 
 
-def test_lone_surrogates_and_special_tokens_are_text(plain: Path) -> None:
+def test_lone_surrogates_and_special_tokens_are_text(plain_encoder: Path) -> None:
     rows = [Comparison("a cat \ud800", "a cat ?"), Comparison("cat [SEP]", "the dog")]
-    surrogate, special = compare(plain, rows)
+    surrogate, special = compare(plain_encoder, rows)
     assert surrogate == pytest.approx(1)
     ids = tokenizer().convert_tokens_to_ids(["[CLS]", "cat", "[UNK]", "s", "##e", "##p", "[UNK]", "[SEP]"])
     with torch.inference_mode():
-        found = AutoModel.from_pretrained(plain).eval()(torch.tensor([ids])).last_hidden_state[0]
-    expected = cosines([found.mean(dim=0), states(plain, "the dog").mean(dim=0)])[1]
+        found = AutoModel.from_pretrained(plain_encoder).eval()(torch.tensor([ids])).last_hidden_state[0]
+    expected = cosines([found.mean(dim=0), states(plain_encoder, "the dog").mean(dim=0)])[1]
     assert special == close(expected)
 
 
-def test_an_embedding_that_is_not_finite_costs_its_row_alone(folder: Path) -> None:
-    weights = load_file(folder / "model.safetensors")
+def test_an_embedding_that_is_not_finite_costs_its_row_alone(own_encoder: Path) -> None:
+    weights = load_file(own_encoder / "model.safetensors")
     unknown = tokenizer().convert_tokens_to_ids("fish")
     weights["embeddings.word_embeddings.weight"][unknown] = math.nan
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, own_encoder / "model.safetensors", metadata={"format": "pt"})
     rows = [Comparison("the cat", "a dog"), Comparison("a fish", "a dog")]
-    good, bad = encoder.load(str(folder), None, "cpu").similarities(rows)
+    good, bad = encoder.load(str(own_encoder), None, "cpu").similarities(rows)
     assert good.error is None
     assert math.isfinite(good.cosine)
     assert math.isnan(bad.cosine)
@@ -179,10 +165,10 @@ def _failing(monkeypatch: pytest.MonkeyPatch, error: Exception, rows: int) -> li
     return seen
 
 
-def test_out_of_memory_halves_the_batches_from_then_on(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_batches_from_then_on(plain_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Comparison(f"the cat {letter}", f"a dog {letter}") for letter in "abcdefgh"]
-    expected = compare(plain, rows)
-    loaded = encoder.load(str(plain), None, "cpu")
+    expected = compare(plain_encoder, rows)
+    loaded = encoder.load(str(plain_encoder), None, "cpu")
     seen = _failing(monkeypatch, torch.OutOfMemoryError("out of memory"), 3)
     assert [similarity.cosine for similarity in loaded.similarities(rows)] == close(expected)
     assert seen[:3] == [16, 8, 4]
@@ -191,16 +177,16 @@ def test_out_of_memory_halves_the_batches_from_then_on(plain: Path, monkeypatch:
     assert max(seen) <= 3
 
 
-def test_out_of_memory_on_one_text_alone_is_raised(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = encoder.load(str(plain), None, "cpu")
+def test_out_of_memory_on_one_text_alone_is_raised(plain_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = encoder.load(str(plain_encoder), None, "cpu")
     seen = _failing(monkeypatch, torch.OutOfMemoryError("out of memory"), 0)
     with pytest.raises(torch.OutOfMemoryError):
         loaded.similarities(pairs(TEXTS[:2]))
     assert seen == [2, 1]
 
 
-def test_a_dead_device_is_the_end_of_the_engine(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = encoder.load(str(plain), None, "cpu")
+def test_a_dead_device_is_the_end_of_the_engine(plain_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = encoder.load(str(plain_encoder), None, "cpu")
     seen = _failing(monkeypatch, RuntimeError("CUDA error: an illegal memory access\n was met"), 0)
     with pytest.raises(EngineError, match="illegal memory access was met"):
         loaded.similarities(pairs(TEXTS[:2]))

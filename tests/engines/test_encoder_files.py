@@ -17,25 +17,14 @@ from transformers import BertConfig, BertModel
 from midb_ray.engines import encoder
 from midb_ray.engines.base import Comparison
 from midb_ray.errors import UserError
-from tests.engines.encoders import add_recipe, close, compare, save_plain, sizes, write, write_modules
+from tests.engines.encoders import close, compare, sizes, write, write_modules
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_plain(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture
-def folder(plain: Path, tmp_path: Path) -> Path:
-    """A copy with a recipe."""
-    return add_recipe(Path(shutil.copytree(plain, tmp_path / "model")))
-
-
-def test_the_facts_of_a_whole_encoder(folder: Path) -> None:
-    weights = [folder / "model.safetensors", folder / "2_Dense/model.safetensors"]
-    assert encoder.check(str(folder)) == (sum(path.stat().st_size for path in weights), None)
+def test_the_facts_of_a_whole_encoder(own_encoder: Path) -> None:
+    weights = [own_encoder / "model.safetensors", own_encoder / "2_Dense/model.safetensors"]
+    assert encoder.check(str(own_encoder)) == (sum(path.stat().st_size for path in weights), None)
     with pytest.raises(UserError, match="is a directory; only hub ids have revisions"):
-        encoder.check(str(folder), "main")
+        encoder.check(str(own_encoder), "main")
 
 
 def _changed(name: str, value: Any) -> Callable[[Path], object]:
@@ -120,44 +109,44 @@ def _few_embeddings(folder: Path) -> None:
     ],
 )
 def test_a_damaged_or_unknown_encoder_is_refused_in_one_sentence(
-    folder: Path, damage: Callable[[Path], object], message: str
+    own_encoder: Path, damage: Callable[[Path], object], message: str
 ) -> None:
-    damage(folder)
+    damage(own_encoder)
     with pytest.raises(UserError, match=message) as caught:
-        encoder.check(str(folder))
+        encoder.check(str(own_encoder))
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_do_not_fit_are_refused_when_loaded(folder: Path) -> None:
-    save_file({"linear.weight": torch.zeros(8, 31)}, folder / "2_Dense/model.safetensors")
+def test_weights_that_do_not_fit_are_refused_when_loaded(own_encoder: Path) -> None:
+    save_file({"linear.weight": torch.zeros(8, 31)}, own_encoder / "2_Dense/model.safetensors")
     with pytest.raises(UserError, match="gives no embeddings of texts on cpu"):
-        encoder.load(str(folder), None, "cpu")
-    weights = load_file(folder / "model.safetensors")
+        encoder.load(str(own_encoder), None, "cpu")
+    weights = load_file(own_encoder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, own_encoder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks 1 of its weights, encoder.layer.1.output.dense.weight"):
-        encoder.load(str(folder), None, "cpu")
+        encoder.load(str(own_encoder), None, "cpu")
 
 
-def test_weights_that_are_no_numbers_are_refused_when_loaded(folder: Path) -> None:
-    weights = load_file(folder / "model.safetensors")
+def test_weights_that_are_no_numbers_are_refused_when_loaded(own_encoder: Path) -> None:
+    weights = load_file(own_encoder / "model.safetensors")
     weights["embeddings.LayerNorm.weight"][:] = math.nan
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, own_encoder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="gives no finite embedding of a text on cpu"):
-        encoder.load(str(folder), None, "cpu")
+        encoder.load(str(own_encoder), None, "cpu")
 
 
-def test_half_a_character_in_a_prompt_is_no_end(folder: Path) -> None:
+def test_half_a_character_in_a_prompt_is_no_end(own_encoder: Path) -> None:
     prompted = {"default_prompt_name": "q", "prompts": {"q": "query \ud800 "}}
-    write(folder / "config_sentence_transformers.json", prompted)
-    (found,) = encoder.load(str(folder), None, "cpu").similarities([Comparison("a cat", "a cat")])
+    write(own_encoder / "config_sentence_transformers.json", prompted)
+    (found,) = encoder.load(str(own_encoder), None, "cpu").similarities([Comparison("a cat", "a cat")])
     assert found.cosine == pytest.approx(1)
 
 
-def test_a_limit_below_one_token_of_text_is_refused(folder: Path) -> None:
-    write(folder / "sentence_bert_config.json", {"max_seq_length": 2})
+def test_a_limit_below_one_token_of_text_is_refused(own_encoder: Path) -> None:
+    write(own_encoder / "sentence_bert_config.json", {"max_seq_length": 2})
     with pytest.raises(UserError, match="takes at most 2 tokens, too few for any text"):
-        encoder.load(str(folder), None, "cpu")
+        encoder.load(str(own_encoder), None, "cpu")
 
 
 def _another_matrix(folder: Path) -> None:
@@ -177,22 +166,22 @@ def _another_matrix(folder: Path) -> None:
     ],
 )
 def test_what_changes_an_embedding_makes_another_encoder(
-    folder: Path, change: Callable[[Path], object], name: str | None
+    own_encoder: Path, change: Callable[[Path], object], name: str | None
 ) -> None:
-    before = encoder.identity(str(folder))["files"]
+    before = encoder.identity(str(own_encoder))["files"]
     assert {"modules.json", "model.safetensors", "tokenizer.json"} <= set(before)
-    change(folder)
-    after = encoder.identity(str(folder))["files"]
+    change(own_encoder)
+    after = encoder.identity(str(own_encoder))["files"]
     assert [file for file in after if after[file] != before.get(file)] == ([] if name is None else [name])
 
 
 def test_a_hub_id_is_the_same_encoder_also_from_the_cache_alone(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cache of a hub as its library lays it out, and no network."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "hub" / "models--someone--encoder"
-    shutil.copytree(folder, repository / "snapshots" / commit)
+    shutil.copytree(own_encoder, repository / "snapshots" / commit)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -201,7 +190,7 @@ def test_a_hub_id_is_the_same_encoder_also_from_the_cache_alone(
     assert encoder.check("someone/encoder") == (0, commit)
     assert encoder.identity("someone/encoder") == {"hub": "someone/encoder", "commit": commit}
     (found,) = encoder.load("someone/encoder", commit, "cpu").similarities([row])
-    assert [found.cosine] == close(compare(folder, [row]))
+    assert [found.cosine] == close(compare(own_encoder, [row]))
     (repository / "snapshots" / commit / "2_Dense/model.safetensors").unlink()
     with pytest.raises(UserError, match="2_Dense has no weights"):
         encoder.check("someone/encoder")
