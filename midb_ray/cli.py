@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import midb_ray
+from midb_ray import logs
 from midb_ray.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -237,27 +238,31 @@ def plan(arguments: Sequence[str]) -> int:
 
 def _guarded(job: Callable[[], int], arguments: Sequence[str]) -> int:
     """A job's exit code; what the user can mend becomes one sentence on stderr."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("midb_ray").setLevel(logging.INFO)
     again = f"The same command{' without --fresh' if '--fresh' in arguments else ''} goes on from here."
     if threading.current_thread() is threading.main_thread():
         # `ray job stop` and Kubernetes mean what Ctrl-C means.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return job()
+        logging.basicConfig(level=logging.WARNING, handlers=[logs.handler()])
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return ExitCode.USER_ERROR
+    logging.getLogger("midb_ray").setLevel(logging.INFO)
+    try:
+        return job()
+    except UserError as error:
+        print(logs.line(f"Error: {error}"), file=sys.stderr)
+        return ExitCode.USER_ERROR
     except KeyboardInterrupt:
-        print(f"Stopped. {again}", file=sys.stderr)
+        print(logs.line(f"Stopped. {again}", "warning"), file=sys.stderr)
         return ExitCode.FAILED
     except BrokenPipeError:
         sys.stderr.close()
         return ExitCode.FAILED
     except Exception as error:
         logging.getLogger("midb_ray").exception("The job broke off.")
-        print(f"Error: {type(error).__name__}: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-        print(again, file=sys.stderr)
+        print(logs.line(f"Error: {type(error).__name__}: {' '.join(str(error).split())[:500]}"), file=sys.stderr)
+        print(logs.line(again, "warning"), file=sys.stderr)
         return ExitCode.FAILED
 
 

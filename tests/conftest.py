@@ -31,7 +31,7 @@ hypothesis.settings.load_profile("busy")
 class Told(list[str]):
     """A logger that only remembers what it was told: Ray and Ray Data set up logging as they like."""
 
-    def info(self, text: str, *values: object) -> None:
+    def info(self, text: str, *values: object, **_: object) -> None:
         self.append(text % values)
 
     warning = error = info

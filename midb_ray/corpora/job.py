@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from midb_ray.corpora import plan as plans
 from midb_ray.corpora import summary
+from midb_ray.corpora.meter import Meter
 from midb_ray.corpora.plan import Plan
 from midb_ray.corpora.settings import PoolJobSettings
 from midb_ray.engines import room
@@ -153,14 +154,16 @@ def _stream(
     if progress.was_stopped(run.uri):
         attempts.forgive(run.uri)
     with progress.Progress(run.uri, job.name, rows, figures, seconds, job.watched) as watch:
+        meter = Meter(job.name, run.uri, rows, int((~done).sum()), figures, job.settings.max_dead_letters)
         work = job.shared(run, plan, done)
         shards_done = pool.stream(run, len(done), done, work.prepare, job.build, work, job.pool, job.rows_at_once)
         with account, contextlib.closing(shards_done):
             for _, shard_figures in shards_done:
                 watch.add(shard_figures)
+                meter.add(shard_figures)
                 account.check()
                 mine.check()
-        logger.info(watch.line())
+        watch.tell()
 
 
 def _commit_nothing(run: folder.RunFolder, work: CorpusWork) -> None:

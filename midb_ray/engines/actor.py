@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import pyarrow as pa
 
+from midb_ray import logs
 from midb_ray.engines import bundles, halt, loading, outcomes, vital_signs
 from midb_ray.engines.base import Completion, Engine, EngineError, Likelihood, Similarity
 from midb_ray.engines.careful import CarefulEngine
@@ -79,7 +80,7 @@ class EngineActor:
         store: Any = None,
     ) -> None:
         """`store` is the handle of an `answers.AnswerStore`, where the run has one."""
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.basicConfig(level=logging.INFO, handlers=[logs.handler()])
         self._run, self._work, self._patience = run, work, pool.storage_patience
         self._proven = False
         self._turnstile = Turnstile()
@@ -94,7 +95,7 @@ class EngineActor:
             self._broken = error
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
-        self._meter = Meter(self._engine)
+        self._meter = Meter(self._engine, run.uri)
         self._careful = None if self._engine is None else CarefulEngine(self._engine, self._meter, store)
 
     def __del__(self) -> None:

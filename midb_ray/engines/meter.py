@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from midb_ray.engines.base import Charged, Engine
 from midb_ray.runs.figures import NO_USAGE, EngineFigures, Usage
+from midb_ray.runs.metrics import Metrics
 
 
 class Told(NamedTuple):
@@ -29,7 +30,8 @@ class Told(NamedTuple):
 class Meter:
     """One engine's. Used from the event loop and from threads."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, run: str = "") -> None:
+        """`run` is the URI of the run folder, for Prometheus."""
         self._lock = threading.Lock()
         self._charged = engine if isinstance(engine, Charged) else None
         self._usage = NO_USAGE  # that no shard has taken along yet
@@ -37,7 +39,11 @@ class Meter:
         self._looked = time.monotonic()
         self._up = self._busy = 0.0  # seconds that no shard has taken along yet
         self.name = _name()
-        self._metrics = _Metrics(*self.name) if self.name[1] else None
+        self._metrics = Metrics(run=run, engine_node=self.name[0], engine_actor=self.name[1]) if self.name[1] else None
+        if self._metrics:
+            self._count(0, 0, Told(0.0, 0.0))
+            self._metrics.set("midb_ray_shards_in_flight", 0)
+            self._metrics.set("midb_ray_engine_restarts", _restarts())
 
     @contextlib.contextmanager
     def at_engine(self) -> Iterator[None]:
@@ -70,14 +76,21 @@ class Meter:
     def count(self, rows: int, tokens: int, told: Told) -> None:
         """A shard is committed."""
         if self._metrics:
-            self._metrics.count(rows, tokens, told.busy)
+            self._count(rows, tokens, told)
+
+    def _count(self, rows: int, tokens: int, told: Told) -> None:
+        assert self._metrics is not None
+        self._metrics.count("midb_ray_rows", rows)
+        self._metrics.count("midb_ray_generated_tokens", tokens)
+        self._metrics.count("midb_ray_busy_seconds", told.busy)
+        self._metrics.count("midb_ray_up_seconds", told.up)
 
     def _change(self, by: int) -> None:
         with self._lock:
             self._look()
             self._inside += by
-        if self._metrics:
-            self._metrics.in_flight(self._inside)
+            if self._metrics:
+                self._metrics.set("midb_ray_shards_in_flight", self._inside)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -87,29 +100,6 @@ class Meter:
             self._busy += passed
 
 
-class _Metrics:
-    """The same for Prometheus; Ray puts its own prefix before these names."""
-
-    def __init__(self, node: str, actor: str) -> None:
-        from ray.util import metrics
-
-        keys, tags = ("engine_node", "engine_actor"), {"engine_node": node, "engine_actor": actor}
-        self._rows = metrics.Counter("midb_ray_rows", "Rows that came out of the engine.", keys)
-        self._tokens = metrics.Counter("midb_ray_generated_tokens", "Tokens that the engine has generated.", keys)
-        self._busy = metrics.Counter("midb_ray_busy_seconds", "Seconds with at least one shard at the engine.", keys)
-        self._in_flight = metrics.Gauge("midb_ray_shards_in_flight", "Shards at the engine.", keys)
-        for metric in (self._rows, self._tokens, self._busy, self._in_flight):
-            metric.set_default_tags(tags)
-
-    def count(self, rows: int, tokens: int, busy: float) -> None:
-        for counter, value in ((self._rows, rows), (self._tokens, tokens), (self._busy, busy)):
-            if value > 0:
-                counter.inc(value)
-
-    def in_flight(self, shards: int) -> None:
-        self._in_flight.set(shards)
-
-
 def _name() -> tuple[str, str]:
     """The node's address and the actor's id, which stays the same over restarts; the host and nothing outside an actor."""
     import ray
@@ -117,3 +107,11 @@ def _name() -> tuple[str, str]:
     if not ray.is_initialized():
         return platform.node(), ""
     return ray.util.get_node_ip_address(), (ray.get_runtime_context().get_actor_id() or "")[:12]
+
+
+def _restarts() -> int:
+    """How often Ray has started this actor's process again."""
+    import ray
+    from ray._private import state
+
+    return int(state.actors(ray.get_runtime_context().get_actor_id()).get("NumRestarts", 0))

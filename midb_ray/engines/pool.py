@@ -32,8 +32,9 @@ from midb_ray.runs import memory, patience, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.folder import PLAN, RunFolder
 from midb_ray.runs.shards import Shard, explained, from_table, read_plan
-from midb_ray.runs.stream import end, silence
+from midb_ray.runs.stream import end, name, silence
 
+READ, PREPARE, GENERATE = "Read the plan", "Read and prepare", "Generate and commit"  # the stages on Ray's dashboard
 _SOURCE_TASKS, _SHARDS_PER_TASK = 4, 1000  # each task is a process that has to start
 _ROWS_PER_TASK = 2048  # for fewer it is not worth starting one more process that prepares: its start takes seconds
 _LOOKED_AT = 4096  # shards from which the usual number of rows is taken
@@ -112,6 +113,7 @@ def stream(
             override_num_blocks=min(math.ceil(shards / _SHARDS_PER_TASK), _SOURCE_TASKS),
             num_cpus=0,  # these wait most of the time; what they held would be missing where a lost node's shards are made again
         )
+        name(dataset, READ)
         dataset = dataset.map_batches(
             functools.partial(_prepared, run.uri, prepare, pool.storage_patience),
             batch_size=1,
@@ -119,6 +121,7 @@ def stream(
             num_cpus=pool.cpus_per_task,
             compute=ray.data.TaskPoolStrategy(max(math.ceil(left * shard_rows / _ROWS_PER_TASK), 1)),
         )
+        name(dataset, PREPARE)
         dataset = dataset.map_batches(
             EngineActor,
             fn_constructor_args=(run, build, work, pool, _store(pool)),
@@ -133,6 +136,7 @@ def stream(
             num_cpus=pool.cpus_per_replica,
             num_gpus=pool.gpus_per_replica or None,
         )
+        name(dataset, GENERATE)
     try:
         for row in dataset.iter_rows():
             for report in bundles.reports(row):

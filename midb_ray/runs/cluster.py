@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from midb_ray import logs
 from midb_ray.errors import UserError
 from midb_ray.runs import memory, storage
 
@@ -44,7 +46,7 @@ def connected(address: str | None) -> Iterator[bool]:
     if not sys.stderr.isatty():
         os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     target = target_of(address)
-    variables = memory.environment()
+    variables = {**memory.environment(), **logs.environment()}
     if target == "local":
         os.environ.update(variables)  # all that is started here inherits them
         options: dict[str, Any] = {"num_cpus": local_cpus(), "include_dashboard": False}
@@ -59,10 +61,27 @@ def connected(address: str | None) -> Iterator[bool]:
         raise UserError(f"Cannot reach a Ray cluster at {target!r}: {said}; {_ADVICE}") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)  # Ray's own handler leaves without a word
+    if logs.is_json():
+        _relay_as_json()
     try:
         yield target == "local"
     finally:
         ray.shutdown()
+
+
+def _relay_as_json() -> None:
+    """Have the lines that Ray brings from other processes be JSON objects too, in place of lines with its own prefix."""
+    from ray._private import ray_logging
+
+    def relay(data: dict[str, Any]) -> None:
+        source = data.get("actor_name") or data.get("task_name") or str(data.get("pid"))
+        for line in data.get("lines", []):
+            if line.strip():
+                sys.stderr.write(f"{logs.relayed(line, source, data.get('pid'), data.get('ip'))}\n")
+
+    told = ray_logging.global_worker_stdstream_dispatcher
+    told.remove_handler("ray_print_logs")
+    told.add_handler("ray_print_logs", relay)
 
 
 def target_of(address: str | None) -> str:
@@ -127,7 +146,7 @@ def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     """`function` over `items` as Ray tasks, results in order. Raises what a task raised where that is a `UserError`."""
     import ray
 
-    remote = ray.remote(num_cpus=0.5)(_apply)
+    remote = ray.remote(num_cpus=0.5)(_apply).options(name=plain(function))
     shared = ray.put(function)
     waiting: deque[Any] = deque()
     try:
@@ -139,6 +158,12 @@ def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
             yield ray.get(waiting.popleft())
     except ray.exceptions.RayError as error:
         raise original(error) from error
+
+
+def plain(function: Callable[..., Any]) -> str:
+    """What a task that calls a function is called on Ray's dashboard."""
+    inner = function.func if isinstance(function, functools.partial) else function
+    return getattr(inner, "__name__", type(inner).__name__).strip("_").replace("_", " ")
 
 
 def original(error: BaseException) -> BaseException:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from midb_ray import logs
 from midb_ray.errors import UserError
 from midb_ray.runs import storage
 from midb_ray.runs.figures import Figures
@@ -53,7 +54,7 @@ class Progress:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="progress", daemon=True)
-        self._live = Live(console=Console(stderr=True), refresh_per_second=2) if sys.stderr.isatty() else None
+        self._live = Live(console=Console(stderr=True), refresh_per_second=2) if _has_reader() else None
 
     def __enter__(self) -> Progress:
         self._publish("running")
@@ -95,7 +96,11 @@ class Progress:
             if self._live:
                 self._live.update(self._table())
             else:
-                logger.info(self.line())
+                self.tell()
+
+    def tell(self) -> None:
+        """Log where the run stands."""
+        logger.info(self.line(), extra=logs.figures({"job": self._job, **self._state()}))
 
     def line(self) -> str:
         """One plain line for logs."""
@@ -174,6 +179,11 @@ def _read(run: str) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _has_reader() -> bool:
+    """Whether somebody looks at a terminal; a file or a collector of logs gets lines."""
+    return sys.stderr.isatty() and not logs.is_json()
 
 
 def _why(error: BaseException) -> str:

@@ -52,6 +52,7 @@ def over_cluster(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
     dataset = dataset.map_batches(functools.partial(_applied, function), batch_size=1, batch_format="pyarrow")
+    name(dataset, cluster.plain(function))
     try:
         for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in range(table.num_rows):
@@ -71,6 +72,12 @@ def watched(results: Iterable[B], total: int, seconds: float, line: str) -> Iter
         if time.monotonic() - last >= seconds or done == total:
             last = time.monotonic()
             logger.info(line, done, total)
+
+
+def name(dataset: Any, stage: str) -> None:
+    """Call the last stage of a dataset so, on Ray's dashboard and in its logs and metrics: Ray Data itself would show the name of a
+    Python function."""
+    object.__setattr__(dataset._logical_plan.dag, "_name", stage)
 
 
 def end(dataset: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on: metrics.jsonl, progress.json, a line in the log, TensorBoard."""
+"""What a training run tells while it goes on: metrics.jsonl, progress.json, a line in the log, TensorBoard, Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from midb_ray import logs
 from midb_ray.runs import folder, storage, transfer
+from midb_ray.runs.metrics import Metrics
 from midb_ray.runs.timeline import Timeline
 from midb_ray.training.flops import Work
 from midb_ray.training.loop import Step
@@ -19,6 +21,14 @@ from midb_ray.training.loop import Step
 logger = logging.getLogger("midb_ray")
 
 _TENSORBOARD, _PROGRESS = "tensorboard", "progress.json"
+_GAUGES = {  # for Prometheus, what they show of `Meter.latest`
+    "midb_ray_training_steps_done": "step",
+    "midb_ray_training_loss": "loss",
+    "midb_ray_training_gradient_norm": "gradient_norm",
+    "midb_ray_training_learning_rate": "learning_rate",
+    "midb_ray_training_tokens_per_second": "tokens_per_second",
+    "midb_ray_training_memory_bytes": "memory_bytes",
+}
 
 
 class Meter:
@@ -31,6 +41,10 @@ class Meter:
         self._run, self._steps, self._first, self._every = run, steps, first, every
         self._work, self._peak = work, peak
         self._timeline = Timeline(run)
+        self._metrics = Metrics(job_name="train", run=run)
+        self._metrics.set("midb_ray_training_steps_planned", steps)
+        self._metrics.set("midb_ray_training_steps_done", first)
+        self._metrics.count("midb_ray_training_tokens", 0)
         before: list[dict[str, Any]] = []
         with _not_worth_a_run():
             before = self._timeline.rewind(first)
@@ -79,13 +93,20 @@ class Meter:
         }
         self._told, self._paused, self._waiting = now, 0.0, []
         self._tell(self.latest)
-        logger.info(line(self.latest))
+        self._metrics.count("midb_ray_training_tokens", tokens)
+        for name, key in _GAUGES.items():
+            self._metrics.set(name, self.latest[key])
+        logger.info(line(self.latest), extra=logs.figures(self.latest))
 
     def validated(self, number: int, losses: dict[str, float], mean: float, seconds: float) -> None:
         """Tell of a look at the validation set after step `number`, which took `seconds`."""
         self._paused += seconds
-        self._tell({"step": number, "validation_loss": mean, "validation": losses})
-        logger.info("train: step %s of %s, validation loss %.4f", f"{number:,}", f"{self._steps:,}", mean)
+        entry = {"step": number, "validation_loss": mean, "validation": losses}
+        self._tell(entry)
+        for language, loss in losses.items():
+            self._metrics.set("midb_ray_validation_loss", loss, language=language)
+        said = f"train: step {number:,} of {self._steps:,}, validation loss {mean:.4f}"
+        logger.info(said, extra=logs.figures(entry))
 
     def paused(self, seconds: float) -> None:
         """Leave the time of a checkpoint out of the speed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midb_ray import logs
 from midb_ray.errors import UserError
 from midb_ray.runs import transfer
 from midb_ray.training import tools
@@ -51,9 +51,7 @@ def _log_plainly() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     logger = logging.getLogger("midb_ray")
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(logs.handler())
     logger.setLevel(logging.INFO)
     logger.propagate = False
 

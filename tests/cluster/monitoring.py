@@ -1,0 +1,143 @@
+"""What a user would watch a cluster with: the dashboard's queries, a head of Ray's with a dashboard, and Prometheus beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import requests
+import yaml
+
+FOLDER = Path(__file__).parents[2] / "cluster"
+_PORTS = (
+    "port",
+    "ray-client-server-port",
+    "dashboard-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "metrics-export-port",
+)
+
+
+def panels() -> list[dict[str, Any]]:
+    """The dashboard's panels, without the headings."""
+    board = json.loads((FOLDER / "grafana" / "midb_ray.json").read_text(encoding="utf-8"))
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def queries() -> dict[str, str]:
+    """Every query of the dashboard as Grafana sends it, by panel and letter."""
+    return {
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$run", ".*").replace("$__rate_interval", "1m")
+        for panel in panels()
+        for target in panel["targets"]
+    }
+
+
+def alerts() -> dict[str, str]:
+    """The expression of every alert."""
+    (group,) = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
+    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
+
+
+def tool(name: str) -> str:
+    """Where a program of Debian's package prometheus is."""
+    found = shutil.which(name)
+    assert found, f"{name} is missing: apt-get install prometheus"
+    return found
+
+
+def wait_for(ready: Callable[[], Any], process: subprocess.Popen[Any], seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert process.poll() is None, process.args
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    return found
+
+
+class Head(NamedTuple):
+    address: str
+    url: str
+    temporary: Path
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": self.address}
+
+
+@contextlib.contextmanager
+def head(temporary: Path) -> Iterator[Head]:
+    """A cluster of one node with a dashboard; `temporary` is short, as sockets lie in it."""
+    chosen = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=4"]
+    command += [f"--temp-dir={temporary}", *(f"--{name}={port}" for name, port in chosen.items())]
+    made = Head(f"127.0.0.1:{chosen['port']}", f"http://127.0.0.1:{chosen['dashboard-port']}", temporary)
+    process = subprocess.Popen(
+        command, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for((temporary / "prom_metrics_service_discovery.json").exists, process)
+        yield made
+    finally:
+        family = [
+            one for one in psutil.process_iter(["cmdline"]) if str(temporary) in " ".join(one.info["cmdline"] or [])
+        ]
+        process.terminate()
+        for one in psutil.wait_procs(family, timeout=20)[1]:
+            one.kill()
+        process.wait()
+
+
+class Prometheus(NamedTuple):
+    url: str
+
+    def ask(self, query: str) -> list[Any]:
+        """The series that a query has now. Raises for a query that Prometheus refuses."""
+        answer = requests.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=20).json()
+        assert answer["status"] == "success", (query, answer)
+        found: list[Any] = answer["data"]["result"]
+        return found
+
+
+@contextlib.contextmanager
+def prometheus(of: Head, folder: Path) -> Iterator[Prometheus]:
+    """Prometheus with the shipped configuration, but for Ray's temporary folder and a look each second."""
+    content = (FOLDER / "prometheus.yaml").read_text(encoding="utf-8")
+    content = re.sub(r"(?<=\[)/tmp/ray(?=/)", str(of.temporary), content)
+    assert str(of.temporary) in content
+    (folder / "prometheus.yaml").write_text(content.replace("scrape_interval: 10s", "scrape_interval: 1s"))
+    shutil.copy(FOLDER / "alerts.yaml", folder)
+    (port,) = _free_ports(1)
+    command = [tool("prometheus"), f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data"]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/-/ready"), process)
+        yield Prometheus(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.exceptions.RequestException:
+        return False
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [one.getsockname()[1] for one in sockets]
