@@ -24,6 +24,7 @@ from midb_ray import logs
 from midb_ray.engines import bundles, halt, loading, outcomes, vital_signs
 from midb_ray.engines.base import Completion, Engine, EngineError, Likelihood, Similarity
 from midb_ray.engines.careful import CarefulEngine
+from midb_ray.engines.departure import Departure
 from midb_ray.engines.flight import Flight, rows, unpack
 from midb_ray.engines.meter import Meter
 from midb_ray.engines.pool_settings import PoolSettings
@@ -97,8 +98,12 @@ class EngineActor:
         gc.set_threshold(50_000, 20, 20)
         self._meter = Meter(self._engine, run.uri)
         self._careful = None if self._engine is None else CarefulEngine(self._engine, self._meter, store)
+        self._departure = Departure(self._at_engine, self._signs)
 
     def __del__(self) -> None:
+        departure: Departure | None = getattr(self, "_departure", None)
+        if departure is not None:
+            departure.cancel()
         engine: Engine | None = getattr(self, "_engine", None)
         if engine is not None:  # Ray Data drops this object when the pool shrinks or ends
             engine.close()
@@ -113,7 +118,8 @@ class EngineActor:
         if "error" in parcels.column_names:
             return bundle
         each = (self._through(parcels.slice(place, 1)) for place in range(parcels.num_rows))
-        return bundles.fold(*await asyncio.gather(*each))
+        with self._departure.held_up():
+            return bundles.fold(*await asyncio.gather(*each))
 
     async def _through(self, parcel: pa.Table) -> pa.Table:
         shard = parcel.column("shard")[0].as_py()
@@ -170,7 +176,7 @@ class EngineActor:
         found = asked.failed(ENGINE_CRASH)
         known, tokens = asked.duplicates, 0
         for first, last in attempt.parts(asked.number):
-            if not self._isolated:
+            if not (self._isolated or self._departure.begun):
                 await self._storage("noting", flight.shard, attempt.begin, (first, last))
             self._at_engine[flight.shard] = attempt, (first, last)
             at = asked.places(first, last)
@@ -195,7 +201,7 @@ class EngineActor:
         if not self._leaving:
             self._leaving, inside = True, dict(self._at_engine)
             logger.error("Shard %d: the engine is lost (%s); this process leaves.", shard, error)
-            if self._isolated:
+            if self._isolated and not self._departure.begun:
                 await asyncio.sleep(_GRACE)  # where the whole node is being shut down, this process does not come back
                 dying = (self._storage("noting", n, one.died, part) for n, (one, part) in inside.items())
                 with contextlib.suppress(Exception):  # what is not written down now will be when the rows kill again

@@ -47,6 +47,11 @@ class VitalSigns:
             self._tell()
             cluster.note(self._unanswered, str(self._deaths() + 1))
 
+    def leaves(self) -> None:
+        """The engine is well, and its process ends with its node: no death."""
+        if self._actor:
+            cluster.note(self._unanswered, None)
+
     def somebody_came_up(self) -> bool:
         """Whether an engine of the run ever came up, this one or another."""
         return bool(self._actor) and cluster.noted(f"up {self._run}") is not None
