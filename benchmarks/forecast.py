@@ -160,7 +160,7 @@ def boost(corpus: str, output: str, settings: list[str]) -> Measured:
 def plan(corpus: str, pilot: str) -> dict[str, Any]:
     """The forecast."""
     target = Path(f"{pilot}.json")
-    _call("plan", "--pilot", pilot, "--input", corpus, "--json", str(target))
+    _call("plan", "--pilot", pilot, "--input", corpus, "--write", str(target))
     found: dict[str, Any] = json.loads(target.read_text())
     return found
 

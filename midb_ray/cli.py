@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import midb_ray
 from midb_ray import logs
-from midb_ray.errors import ExitCode, UserError
+from midb_ray.errors import ExitCode, UserError, one_line
 
 if TYPE_CHECKING:
     from midb_ray.training.settings import TrainSettings
@@ -150,7 +150,7 @@ def _make_card(settings: TrainSettings, booster: str, validation: str) -> None:
     try:
         found = card_record.read(booster)
     except ValueError as error:
-        logger.warning("The card of %s is damaged and made anew: %s", booster, " ".join(str(error).split())[:200])
+        logger.warning("The card of %s is damaged and made anew: %s", booster, one_line(error))
     if found is None:
         engine = EngineSettings(model=booster, device=settings.device)
         locales = load_locales(settings.locales)

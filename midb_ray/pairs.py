@@ -25,6 +25,12 @@ KINDS: tuple[Kind, ...] = ("content", "translation", "localisation")
 SCORES = (*KINDS, "overall")
 """The columns with scores, 0 to 100."""
 
+UNJUDGED, UNMEASURED = "unjudged", "unmeasured"
+"""Reasons, beside the kinds of findings, of a pair for which a judge was asked and gave no verdict, or that a model was to measure
+and did not."""
+LACKING = {UNJUDGED: "judge_error", UNMEASURED: "measure_error"}
+"""The columns that say why."""
+
 
 class Pair(NamedTuple):
     """One instruction pair as read from a corpus.

@@ -14,7 +14,7 @@ from midb_ray.curation import export_card, export_folder, export_work, lineage
 from midb_ray.curation.export_books import Books, Piece
 from midb_ray.curation.export_settings import ExportSettings, fingerprint
 from midb_ray.curation.export_work import Export, Group, files, groups, make_pieces, put_together
-from midb_ray.errors import ExitCode, UserError
+from midb_ray.errors import ExitCode, UserError, one_line
 from midb_ray.locales import Locales, load_locales
 from midb_ray.runs import claim, cluster, earlier, folder, storage
 from midb_ray.runs.fingerprint import Fingerprint
@@ -47,7 +47,7 @@ def export(settings: ExportSettings) -> int:
 
 def _run(settings: ExportSettings, run: InputFile, place: str, made_of: Fingerprint, mine: claim.Claim) -> int:
     parts, digests = earlier.facts(run.uri)
-    made, summary = _said(run, "run.json"), _said(run, "summary.json")
+    made, summary = earlier.still(run.uri, "run.json"), earlier.still(run.uri, "summary.json")
     locales = _locales(made)
     nonce = export_folder.begin(place, made_of, settings.fresh)
     entries = json.dumps(locales.fingerprint(), ensure_ascii=False)
@@ -147,7 +147,7 @@ def _finish(
 
 def _rehearse(settings: ExportSettings, run: InputFile, place: str) -> int:
     parts, _ = earlier.facts(run.uri)
-    pairs = _said(run, "summary.json")["rows_out"]
+    pairs = earlier.still(run.uri, "summary.json")["rows_out"]
     logger.info(
         "Dry run: %s pairs in %d parts as %s in %s files of at most %s rows and %g MB, in %d tasks; output %s.",
         f"{pairs:,}",
@@ -174,15 +174,6 @@ def _locales(made: dict[str, Any]) -> Locales:
     try:
         return Locales(entries) if entries else load_locales()
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"The languages in the run's run.json cannot be used ({reason}); put it back as it was."
+            f"The languages in the run's run.json cannot be used ({one_line(error)}); put it back as it was."
         ) from None
-
-
-def _said(run: InputFile, name: str) -> dict[str, Any]:
-    """What one of the JSON files of a run says that `earlier.find` has found whole. Raises `UserError` if it is gone meanwhile."""
-    found = earlier.described(run.uri, name)
-    if found is None:
-        raise UserError(f"The run in {run.name} was removed or goes on meanwhile; put it back, or wait for its end.")
-    return found

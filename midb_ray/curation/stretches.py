@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from midb_ray.errors import UserError
-from midb_ray.pairs import SCORES
+from midb_ray.pairs import LACKING, SCORES
 from midb_ray.runs import commit, earlier, storage
 from midb_ray.runs.stream import Spread
 
 CONVERSATION: Final = "source_row"
 """The column that turns of one conversation share; null for a pair by itself, absent from older runs."""
 
-_NEEDED: Final = ("row", "language", "instruction", "input", "response", "findings", *SCORES)
+_NEEDED: Final = ("row", "language", "instruction", "input", "response", "findings", *SCORES, *LACKING.values())
 _TASKS: Final = 64  # into which a corpus is cut while that gives no tiny ones
 _LEAST, _MOST = 1_024, 32_768  # rows of a stretch
 _BYTES: Final = 64 << 20  # of its parts, which are compressed

@@ -21,7 +21,7 @@ import xxhash
 from midb_ray.curation import keys, stretches
 from midb_ray.curation.select_settings import SelectSettings
 from midb_ray.curation.stretches import CONVERSATION, Stretch
-from midb_ray.pairs import SCORES
+from midb_ray.pairs import LACKING, SCORES
 from midb_ray.runs import buckets, folder, storage
 from midb_ray.runs.buckets import Buckets
 from midb_ray.signals import minhash
@@ -30,8 +30,6 @@ PASSES, FOUND, BELOW = 0, 1, 2
 """Whether a unit passes by itself, has a finding that excludes, or a score below the lowest; of turns the greatest counts."""
 
 _TEXTS: Final = ("instruction", "input", "response")
-_LACKING: Final = {"unjudged": "judge_error", "unmeasured": "measure_error"}
-"""What scoring counts beside kinds of findings, and the column that says why it is so."""
 _SCHEMA: Final = pa.schema(
     [
         pa.field("row", pa.large_string()),
@@ -108,7 +106,7 @@ def below(table: pa.Table, settings: SelectSettings, name: str) -> npt.NDArray[n
 def found(table: pa.Table, kinds: Iterable[str]) -> npt.NDArray[np.bool_]:
     """Which rows have a finding of one of these kinds, or lack what was asked for and is called so."""
     mask = np.zeros(table.num_rows, bool)
-    for column in {_LACKING.get(kind) for kind in kinds} & set(table.column_names):
+    for column in {LACKING[kind] for kind in kinds if kind in LACKING}:
         mask |= pc.is_valid(table.column(column)).to_numpy()
     findings = table.column("findings").combine_chunks()
     told = pc.struct_field(pc.list_flatten(findings), "kind").cast(pa.large_string())
@@ -121,7 +119,7 @@ def examine(work: Work, stretch: Stretch) -> None:
     """Write the keys of a stretch's units that pass, then what is known of all of them. Raises OSError and `UserError`."""
     folder.prove_shared(work.run.uri, work.run.nonce)
     settings = work.settings
-    columns = {"row", "language", "findings", CONVERSATION, *_TEXTS, *SCORES, *_LACKING.values()}
+    columns = {"row", "language", "findings", CONVERSATION, *_TEXTS, *SCORES, *LACKING.values()}
     table = stretches.read(stretch, work.columns[stretch.run], columns)
     first = starts(table)
     score = table.column(settings.by).to_numpy()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from midb_ray.engines.base import Comparison, Engine, Similarity
 from midb_ray.engines.encoder_settings import EncoderSettings
 from midb_ray.engines.wrapped import WrappedEngine
-from midb_ray.errors import UserError
 
 if TYPE_CHECKING:  # it takes torch along, which whoever only plans a job does without
     from midb_ray.engines.encoder import Encoder
@@ -40,10 +39,10 @@ class ComparingEngine(WrappedEngine):
 def pinned(settings: EncoderSettings) -> EncoderSettings:
     """The same for processes elsewhere and later, see `registry.pinned`. Raises `UserError` for one that could not be
     used."""
-    from midb_ray.engines import encoder
+    from midb_ray.engines import encoder_files
 
     assert settings.model is not None  # else nobody asks
-    commit = encoder.check(settings.model, settings.revision).commit
+    commit = encoder_files.check(settings.model, settings.revision).commit
     if commit is not None:
         return settings.model_copy(update={"revision": commit})
     return settings.model_copy(update={"model": str(Path(settings.model).expanduser().resolve())})
@@ -51,10 +50,10 @@ def pinned(settings: EncoderSettings) -> EncoderSettings:
 
 def identity(settings: EncoderSettings) -> dict[str, Any]:
     """What of the encoder changes an output, as plain data and the same on every machine."""
-    from midb_ray.engines import encoder
+    from midb_ray.engines import encoder_files
 
     assert settings.model is not None  # else nobody asks
-    return encoder.identity(settings.model, settings.revision)
+    return encoder_files.identity(settings.model, settings.revision)
 
 
 def beside(build: Callable[[], Engine], settings: EncoderSettings) -> Callable[[], Engine]:
@@ -63,18 +62,10 @@ def beside(build: Callable[[], Engine], settings: EncoderSettings) -> Callable[[
 
 
 def _build(build: Callable[[], Engine], settings: EncoderSettings) -> Engine:
-    import torch
-
-    from midb_ray.engines import encoder
+    from midb_ray.engines import devices, encoder
 
     assert settings.model is not None  # else nobody asks
-    is_there = torch.cuda.is_available()
-    if settings.device == "cuda" and not is_there:
-        raise UserError(
-            "similarity.device is cuda but the process with the encoder sees no usable CUDA device; ask for a GPU with "
-            "pool.gpus_per_replica, or set it to cpu."
-        )
-    place = ("cuda" if is_there else "cpu") if settings.device == "auto" else settings.device
+    place = devices.device(settings.device, "similarity.device")
     engine = build()
     try:
         return ComparingEngine(engine, encoder.load(settings.model, settings.revision, place))

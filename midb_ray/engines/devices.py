@@ -14,13 +14,16 @@ _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|
 _DEAD_DEVICE = re.compile(r"(CUDA|HIP|NCCL|cuDNN) error|CUBLAS_STATUS|CUDNN_STATUS|device-side assert", re.IGNORECASE)
 
 
-def device(settings: EngineSettings) -> str:
-    """`cuda` or `cpu`. Raises `UserError` for a CUDA device that this process does not see."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("engine.device is cuda but this process sees no usable CUDA device; ask for a GPU or set cpu.")
-    if settings.device == "auto":
+def device(wanted: str, setting: str = "engine.device") -> str:
+    """`cuda` or `cpu`, where auto is also wanted. Raises `UserError`, naming the setting, for a CUDA device that this process does
+    not see."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"{setting} is cuda but this process sees no usable CUDA device; ask for a GPU (pool.gpus_per_replica) or set cpu."
+        )
+    if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return settings.device
+    return wanted
 
 
 def dtype(settings: EngineSettings, place: str) -> torch.dtype:

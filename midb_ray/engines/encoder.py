@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import xxhash
 from safetensors.torch import load_file
 from torch.nn import functional
 
 from midb_ray.engines import devices, encoder_files, encoder_pieces, encoder_recipe, models, weights
 from midb_ray.engines.base import Comparison, EngineError, Similarity
-from midb_ray.engines.encoder_files import EncoderFacts, EncoderFiles
+from midb_ray.engines.encoder_files import EncoderFiles
 from midb_ray.engines.encoder_pieces import Cutter, Piece
 from midb_ray.engines.encoder_recipe import Dense, Recipe
 from midb_ray.errors import UserError, one_line
@@ -34,22 +33,6 @@ _ACTIVATIONS = {
     "ReLU": torch.relu,
     "GELU": functional.gelu,
 }
-
-
-def check(model: str, revision: str | None = None) -> EncoderFacts:
-    """The facts of an encoder's directory or hub id. Raises `UserError` when something needed is missing, damaged or unknown."""
-    return encoder_files.look(model, revision).facts
-
-
-def identity(model: str, revision: str | None = None) -> dict[str, Any]:
-    """Which encoder this is, the same on every machine: as `models.identity`, with the files that say how vectors come of it."""
-    known, folder = models.identity(model, revision), models.directory(model)
-    if folder is None:
-        return known
-    for path in encoder_recipe.files(folder):
-        digest = models.sampled_hash(path) if path.suffix == ".safetensors" else xxhash.xxh3_128(path.read_bytes())
-        known["files"][path.relative_to(folder).as_posix()] = f"{path.stat().st_size}:{digest.hexdigest()}"
-    return known
 
 
 def load(model: str, revision: str | None, place: str) -> Encoder:
@@ -120,8 +103,8 @@ class Encoder:
             batch = encoder_pieces.take(waiting, self._budget)
             vectors = self._run(batch).double()
             sums = vectors.new_zeros(texts, vectors.shape[1]) if sums is None else sums
-            weights = vectors.new_tensor([piece.weight for piece in batch])
-            sums.index_add_(0, torch.tensor([piece.owner for piece in batch]), vectors * weights[:, None])
+            shares = vectors.new_tensor([piece.weight for piece in batch])
+            sums.index_add_(0, torch.tensor([piece.owner for piece in batch]), vectors * shares[:, None])
         assert sums is not None  # nobody asks without pieces
         units = sums / sums.norm(dim=1, keepdim=True)
         one, other = torch.tensor(sides).unbind(dim=1)

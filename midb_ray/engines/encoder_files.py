@@ -32,6 +32,20 @@ class EncoderFiles(NamedTuple):
     facts: EncoderFacts
 
 
+def check(model: str, revision: str | None = None) -> EncoderFacts:
+    """The facts of an encoder's directory or hub id. Raises `UserError` when something needed is missing, damaged or unknown."""
+    return look(model, revision).facts
+
+
+def identity(model: str, revision: str | None = None) -> dict[str, Any]:
+    """Which encoder this is, the same on every machine: as `models.identity`, with the files that say how vectors come of it."""
+    known, folder = models.identity(model, revision), models.directory(model)
+    if folder is not None:
+        for path in encoder_recipe.files(folder):
+            known["files"][path.relative_to(folder).as_posix()] = models.digest(path)
+    return known
+
+
 def look(model: str, revision: str | None = None) -> EncoderFiles:
     """All that can be known without the weights. Raises `UserError`."""
     folder, commit = models.directory(model), None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from midb_ray.engines.encoder_files import EncoderFiles
 from midb_ray.engines.encoding import without_added_tokens
 from midb_ray.errors import UserError
+from midb_ray.pairs import writable
 
 _BLOCK = 1 << 17  # characters of a text that become tokens at once: 16 for each token of the longest piece
 _BLOCKS = 16  # at once; the tokenizer needs a hundred bytes for a token
@@ -60,7 +61,7 @@ class Cutter:
 
     def _blocks(self, text: str) -> Iterator[str]:
         """A text in parts that are far longer than a piece, cut at a space where there is one."""
-        text = self._prompt + text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates become "?"
+        text = self._prompt + writable(text)
         start = 0
         while len(text) - start > _BLOCK:
             end = start + _BLOCK

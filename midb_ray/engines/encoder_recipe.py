@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from midb_ray.engines import models
 from midb_ray.errors import UserError, one_line
+from midb_ray.pairs import writable
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
@@ -133,7 +134,7 @@ def _prompt(folder: Path, settings: dict[str, Any], name: str) -> str:
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict) or not isinstance(prompts.get(name), str):
         raise UserError(f"{folder / _SETTINGS} names {name!r} as its default prompt but has no prompt of that name.")
-    return str(prompts[name]).encode("utf-8", "replace").decode("utf-8")  # lone surrogates become "?"
+    return writable(str(prompts[name]))
 
 
 def _pooling(path: Path, prompt: str) -> Pooling:

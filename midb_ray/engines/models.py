@@ -85,8 +85,7 @@ def identity(model: str, revision: str | None = None) -> dict[str, Any]:
     files = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and any(fnmatch(path.name, pattern) for pattern in _BEHAVIOUR):
-            digest = sampled_hash(path) if path.suffix == ".safetensors" else xxhash.xxh3_128(path.read_bytes())
-            files[path.name] = f"{path.stat().st_size}:{digest.hexdigest()}"
+            files[path.name] = digest(path)
     return {"files": files}
 
 
@@ -207,8 +206,13 @@ def check_safetensors(path: Path) -> int:
     return size
 
 
-def sampled_hash(path: Path) -> xxhash.xxh3_128:
-    """What a safetensors file holds, from samples of it."""
+def digest(path: Path) -> str:
+    """Size and hash of a model's file; of weights, the hash of samples of them."""
+    found = _sampled_hash(path) if path.suffix == ".safetensors" else xxhash.xxh3_128(path.read_bytes())
+    return f"{path.stat().st_size}:{found.hexdigest()}"
+
+
+def _sampled_hash(path: Path) -> xxhash.xxh3_128:
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         header, start = tensors.header(file)

@@ -21,6 +21,10 @@ class InFlight(NamedTuple):
     bundles: int
     together: int
 
+    def rows(self, shard_rows: float) -> int:
+        """Rows that are inside, for shards of so many on average."""
+        return int(self.bundles * _held(self.together, shard_rows))
+
 
 class PoolSettings(Settings):
     """The pool of engine actors."""
@@ -71,6 +75,10 @@ class PoolSettings(Settings):
             return InFlight(self.shards_in_flight, 1)
         wanted = 2 * at_once if self.rows_in_flight == "auto" else self.rows_in_flight
         together = max(min(_TOGETHER, wanted // _SHARE), wanted // (MOST - 1), 1)
-        held = max(together // max(shard_rows, 1), 1) * max(shard_rows, 1)
-        enough = math.ceil(wanted / held) + 1
+        enough = math.ceil(wanted / _held(together, shard_rows)) + 1
         return InFlight(min(max(enough, LEAST), MOST), together)
+
+
+def _held(together: int, shard_rows: float) -> float:
+    """Rows of a bundle: whole shards, one at least."""
+    return max(together // max(shard_rows, 1), 1) * max(shard_rows, 1)

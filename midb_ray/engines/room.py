@@ -45,10 +45,10 @@ def missing(pool: PoolSettings, nodes: list[Node]) -> str | None:
     for name, wanted in (("cpus_per_replica", cpus), ("cpus_per_task", pool.cpus_per_task)):
         if most < wanted:
             return f"pool.{name} is {wanted:g}, but no node has more than {_count(most, 'CPU')}"
-    places = sum(_places(node, cpus, gpus) for node in nodes)
-    if places < replicas:
+    most_actors = sum(places(node, cpus, gpus) for node in nodes)
+    if most_actors < replicas:
         each = _count(cpus, "CPU") + (f" and {_count(gpus, 'GPU')}" if gpus else "")
-        return f"pool.replicas is {replicas}, each with {each}, but there is room for {places}"
+        return f"pool.replicas is {replicas}, each with {each}, but there is room for {most_actors}"
     total = sum(node.cpus for node in nodes)
     if total < replicas * cpus + pool.cpus_per_task - _ROUNDING:
         return (
@@ -62,7 +62,7 @@ def _count(number: float, unit: str) -> str:
     return f"{number:g} {unit}{'' if number == 1 else 's'}"
 
 
-def _places(node: Node, cpus: float, gpus: float) -> int:
+def places(node: Node, cpus: float, gpus: float) -> int:
     """Actors that fit on a node."""
     shares = [node.cpus / cpus, *([node.gpus / gpus] if gpus else [])]
     return math.floor(min(shares) + _ROUNDING)

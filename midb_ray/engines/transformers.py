@@ -33,7 +33,7 @@ def load(settings: EngineSettings) -> Engine:
     model, revision = settings.model, settings.revision
     assert model is not None  # the settings see to it
     place = str(models.directory(model) or model)
-    device = devices.device(settings)
+    device = devices.device(settings.device)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     network = weights.load(AutoModelForCausalLM, place, model, device, devices.dtype(settings, device), revision)

@@ -53,7 +53,7 @@ def load(settings: EngineSettings) -> VllmEngine:
 
 def _arguments(settings: EngineSettings, place: str) -> dict[str, Any]:
     """What vLLM is told; also sets the environment that its processes read."""
-    own, where = settings.vllm, devices.device(settings)
+    own, where = settings.vllm, devices.device(settings.device)
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # torch may have been used in this process
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # else a job's log begins with a hundred lines of its own

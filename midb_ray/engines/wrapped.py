@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from midb_ray.engines.base import Completion, Continuation, Engine, Likelihood, Request, Scorer
+from midb_ray.engines.base import Charged, Completion, Continuation, Engine, Likelihood, Request, Scorer
 from midb_ray.runs.figures import NO_USAGE, Usage
 
 
@@ -26,8 +26,7 @@ class WrappedEngine:
 
     def usage(self) -> Usage:
         """What the engine's server has counted, if it has one."""
-        usage: Callable[[], Usage] | None = getattr(self._engine, "usage", None)
-        return NO_USAGE if usage is None else usage()
+        return self._engine.usage() if isinstance(self._engine, Charged) else NO_USAGE
 
     def close(self) -> None:
         self._engine.close()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _SECONDS = (10, 120)  # to connect, and to wait for an answer: Ray's client would wait for ever
@@ -211,4 +211,4 @@ def _reason(error: BaseException) -> str:
     """The innermost error's words; `requests` wraps the system's in three others."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return (" ".join(str(error).split()) or type(error).__name__)[:200].rstrip(".")
+    return one_line(error).rstrip(".")

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
+from midb_ray.errors import one_line
+
 _CHILD_SECONDS = 20.0
 _RPC_SECONDS = 5.0
 
@@ -99,7 +101,7 @@ def _run(address: str | None, node_id: str | None, reason: str = "", deadline: f
     try:
         gcs = services.canonicalize_bootstrap_address_or_die(address)
     except (ConnectionError, ValueError) as error:
-        raise DrainError(" ".join(str(error).split())) from None
+        raise DrainError(one_line(error)) from None
     host, port = gcs.rsplit(":", 1)
     try:  # Ray's client would take 40 s to find out
         socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from midb_ray.engines.pool_settings import ROWS_AT_ONCE, PoolSettings
+from midb_ray.engines import registry
+from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.settings import EngineSettings
 from midb_ray.errors import UserError
 from midb_ray.operations import forecast_notes, look, memory_fit, pace, pilot, prices
 from midb_ray.operations import forecast_pool as pools
@@ -172,12 +174,12 @@ def _work(total: Amounts, speed: Pace, seen: Look) -> Estimate:
 def _pace(tried: Pilot, pool: PoolSettings) -> Pace:
     rows = [beat.rows for beat in tried.beats]
     shard_rows = max(int(np.mean(rows)), 1) if rows else 1
-    bundles, together = pool.in_flight(shard_rows, _rows_at_once(tried.settings["engine"]))
-    return pace.measure(tried.beats, pace.in_flight(shard_rows, bundles, together), tried.seconds)
+    inside = pool.in_flight(shard_rows, _rows_at_once(tried))
+    return pace.measure(tried.beats, inside.rows(shard_rows), tried.seconds)
 
 
-def _rows_at_once(engine: dict[str, Any]) -> int:
-    return int(engine["vllm"]["rows"]) if engine["kind"] == "vllm" else ROWS_AT_ONCE
+def _rows_at_once(tried: Pilot) -> int:
+    return registry.rows_at_once(EngineSettings.model_validate(tried.settings["engine"]))
 
 
 def _fits(tried: Pilot, machines: dict[str, Machine], needs: Needs) -> dict[str, Fit]:
@@ -190,7 +192,7 @@ def _fits(tried: Pilot, machines: dict[str, Machine], needs: Needs) -> dict[str,
     both = tried.prompt + tried.answer if tried.counted else np.zeros(1)
     asked = max(int((~tried.skipped).sum()), 1)
     mean = float(both.sum()) / asked
-    rows = _rows_at_once(engine)
+    rows = _rows_at_once(tried)
     if engine["kind"] == "transformers":
         rows = max(min(rows, int(engine["batch_tokens"] / max(mean, 1))), 1)
     demand = Demand(rows, mean, float(both.max()))

@@ -21,8 +21,10 @@ def tell(settings: PlanSettings) -> None:
     if not console.is_terminal:
         console = Console(width=_WIDE)
     forecast_table.show(console, settings, found)
-    if settings.json is not None:
+    if settings.write is not None:
         try:
-            Path(settings.json).write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
+            Path(settings.write).write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
         except OSError as error:
-            raise UserError(f"Cannot write {settings.json}: {error.strerror}; give another file with --json.") from None
+            raise UserError(
+                f"Cannot write {settings.write}: {error.strerror}; give another file with --write."
+            ) from None

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pydantic
 
 from midb_ray.config import Settings
-
-warnings.filterwarnings(
-    "ignore", 'Field name "json"', UserWarning
-)  # pydantic has a method of this name, which it has retired
 
 
 class PlannedPool(Settings):
@@ -44,5 +38,5 @@ class PlanSettings(Settings):
     """Rows of the input that are read, all over it, to learn languages, lengths and repetitions; all rows where it has no more."""
     count_gigabytes: float = pydantic.Field(50, gt=0)
     """Input files of so many gigabytes are counted row by row; what is beyond is estimated from sizes."""
-    json: str | None = None  # type: ignore[assignment]
+    write: str | None = None
     """File for the forecast as JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
@@ -88,8 +87,3 @@ def _middle(beats: list[Beat], in_flight: int) -> list[Beat]:
             found.append(beat)
         before += beat.rows
     return found
-
-
-def in_flight(shard_rows: int, bundles: int, together: int) -> int:
-    """Rows inside an actor: so many bundles of small shards, or shards, at the same time."""
-    return bundles * max(shard_rows, math.floor(together / shard_rows) * shard_rows)

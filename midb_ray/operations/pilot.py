@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from midb_ray.errors import UserError
 from midb_ray.operations.estimates import Numbers, Sample
@@ -21,6 +21,7 @@ from midb_ray.runs.inputs import InputFile
 JOBS: Final = ("boost", "score")
 _BOOSTED: Final = ("decision", "prompt_tokens", "answer_tokens")
 _TEXTS: Final = ("instruction", "input", "response")
+_READERS: Final = 16  # parts read side by side
 
 
 class Beat(NamedTuple):
@@ -56,8 +57,7 @@ class Pilot:
 
 def read(uri: str) -> Pilot:
     """The pilot in a run folder. Raises `UserError` if it is none, not complete, or tells too little."""
-    # The forecast writes nothing there; the folder beside it only satisfies the check for runs that would.
-    run = earlier.find(uri, f"{uri.rstrip('/')}.forecast", JOBS, "plan").uri
+    run = earlier.find(uri, None, JOBS, "plan").uri
     try:
         return _read(run)
     except OSError as error:
@@ -65,37 +65,37 @@ def read(uri: str) -> Pilot:
 
 
 def _read(run: str) -> Pilot:
-    found, summary = earlier.described(run, "run.json"), earlier.described(run, "summary.json")
-    assert found is not None  # `earlier.find` has seen both
-    assert summary is not None
+    found, summary = earlier.still(run, "run.json"), earlier.still(run, "summary.json")
     settings = found["settings"]
     if settings.get("only"):
         raise UserError(
             f"The run in {run} tries pairs of an earlier run again; a pilot reads a part of the input itself."
         )
     number, digests = earlier.facts(run)
-    parts = [earlier.part(run, place, digests) for place in range(number)]
+    with ThreadPoolExecutor(_READERS) as threads:
+        parts = list(threads.map(lambda place: earlier.part(run, place, digests), range(number)))
+        columns = earlier.columns(run)
+        tables = list(threads.map(lambda place: _taken(run, columns, place, parts[place].figures), range(number)))
     when = {commit.shard_of(file.uri): file.version for file in storage.list_files(storage.join(run, commit.PAIRS))}
     figures = Figures()
     for part in parts:
         figures.add(part.figures)
-    tables = [_taken(run, place, part.figures) for place, part in enumerate(parts)]
     pairs = pa.concat_tables(tables)
     if not pairs.num_rows:
         raise UserError(f"The pilot in {run} has no pairs; give one that has boosted or scored some hundreds.")
     counted = figures.generated_tokens > 0
-    columns = {name: pairs.column(name).to_numpy() for name in pairs.column_names}
+    known = {name: pairs.column(name).to_numpy() for name in pairs.column_names}
     if not counted:
-        columns["prompt"], columns["answer"] = columns["asked"] * columns["characters"], columns["told"]
+        known["prompt"], known["answer"] = known["asked"] * known["characters"], known["told"]
     return Pilot(
         found["job"],
         settings,
         json.dumps(found["fingerprint"]["locales"], ensure_ascii=False),
         shards.planned_files(storage.join(run, folder.PLAN)),
-        Sample(columns["language"], columns["characters"], columns["shard"]),
-        columns["prompt"],
-        columns["answer"],
-        columns["skipped"].astype(bool),
+        Sample(known["language"], known["characters"], known["shard"]),
+        known["prompt"],
+        known["answer"],
+        known["skipped"].astype(bool),
         counted,
         [beat for place, part in enumerate(parts) for beat in _beats(part.figures, int(when.get(place, "0")))],
         figures,
@@ -103,15 +103,12 @@ def _read(run: str) -> Pilot:
     )
 
 
-def _taken(run: str, part: int, figures: Figures) -> pa.Table:
+def _taken(run: str, schema: pa.Schema, part: int, figures: Figures) -> pa.Table:
     """What each pair of a part took. A job that counts tokens for the shard alone has them spread over its pairs by length."""
-    place = commit.part_uri(run, commit.PAIRS, part)
-    with storage.open_input(place) as stream:
-        file = pq.ParquetFile(stream)
-        names = set(file.schema_arrow.names)
-        raw = [f"raw_{name}" if f"raw_{name}" in names else name for name in _TEXTS]
-        wanted = {*raw, *_TEXTS, "language", *names.intersection((*_BOOSTED, "context"))}
-        table = file.read(columns=sorted(wanted))
+    names = set(schema.names)
+    raw = [f"raw_{name}" if f"raw_{name}" in names else name for name in _TEXTS]
+    wanted = {*raw, *_TEXTS, "language", *names.intersection((*_BOOSTED, "context"))}
+    table = earlier.table(run, commit.PAIRS, schema, part, wanted)
     characters = _length(table, [*raw, *names.intersection(("context",))])
     boosted = "decision" in table.column_names
     skipped = np.asarray(pc.equal(table.column("decision"), "skipped")) if boosted else np.zeros(len(characters), bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pydantic
 
 from midb_ray import config, yaml_file
 from midb_ray.config import Settings
+from midb_ray.engines import room
 from midb_ray.errors import UserError
 
 SHIPPED = Path(__file__).with_name("prices.yaml")
@@ -39,9 +39,9 @@ class Machine(Settings):
 
     def replicas(self, gpus: float, cpus: float) -> int:
         """Engine actors that fit on one node, each with so many GPUs and CPUs; one CPU stays for reading."""
-        if gpus:
-            return math.floor(self.gpus / gpus + 1e-9) if self.gpus else 0
-        return 0 if self.gpus else max(math.floor((self.cpus - 1) / cpus), 1)
+        if bool(gpus) != bool(self.gpus):
+            return 0  # nobody pays for GPUs that are not asked for
+        return room.places(room.Node(self.cpus - 1, self.gpus), cpus, gpus)
 
     def price(self, market: str) -> float | None:
         """What an hour costs, spot or on_demand."""

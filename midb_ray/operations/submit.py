@@ -64,7 +64,7 @@ def read(arguments: Sequence[str], jobs: Sequence[str], working_dir: Path | None
         if Path(path).is_file():
             values = config.read_yaml(path)
     output = _value(arguments, "output") or values.get("output")
-    if isinstance(output, str) and "://" not in output and not output.startswith("/"):
+    if isinstance(output, str) and "://" not in output and not output.startswith(("/", "~")):
         raise UserError(
             f"The output {output} is a relative path, and the job runs in a temporary copy of its working folder that is "
             "deleted with it; give a URI, or an absolute place that every node sees."

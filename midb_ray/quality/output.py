@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from midb_ray.pairs import PAIR_SCHEMA, SCORES, TEXT, Text, writable
+from midb_ray.pairs import LACKING, PAIR_SCHEMA, SCORES, TEXT, Text, writable
 from midb_ray.quality.findings import HINT, KINDS, Finding
 from midb_ray.quality.judge import Verdict
 from midb_ray.quality.measures import Measures
@@ -68,12 +68,6 @@ or no model was asked."""
 
 SOUND, FLAWED = "sound", "flawed"
 """The decisions of scoring: whether anything but hints was found in a pair."""
-
-UNJUDGED: Final = "unjudged"
-"""The reason, beside kinds of findings, of a pair for which a judge was asked and gave no verdict."""
-
-UNMEASURED: Final = "unmeasured"
-"""The same of a pair that a model was to measure and did not."""
 
 
 def columns(
@@ -157,10 +151,9 @@ def figures(table: pa.Table, dead: pa.Table) -> Figures:
     """The counts of a shard: pairs by language, sound or flawed, and the kinds of findings as reasons."""
     found = Figures.of([table], dead)
     findings = table.column("findings").to_pylist()
-    gone = {UNJUDGED: "judge_error", UNMEASURED: "measure_error"}
-    missing = zip(*(pc.is_valid(table.column(column)).to_pylist() for column in gone.values()), strict=True)
+    missing = zip(*(pc.is_valid(table.column(column)).to_pylist() for column in LACKING.values()), strict=True)
     for language, some, lacks in zip(table.column("language").to_pylist(), findings, missing, strict=True):
         kinds = sorted({one["kind"] for one in some})
         flawed = any(KINDS[kind].weight > HINT for kind in kinds)
-        found.count(language, FLAWED if flawed else SOUND, (*kinds, *itertools.compress(gone, lacks)))
+        found.count(language, FLAWED if flawed else SOUND, (*kinds, *itertools.compress(LACKING, lacks)))
     return found

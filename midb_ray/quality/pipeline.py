@@ -25,9 +25,10 @@ from midb_ray.engines.idle import IdleEngine
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.engines.settings import EngineSettings
 from midb_ray.locales import load_locales
+from midb_ray.pairs import UNJUDGED, UNMEASURED
 from midb_ray.quality import sister_join, sister_tasks
 from midb_ray.quality.asking import AskingEngine
-from midb_ray.quality.output import FLAWED, SOUND, UNJUDGED, UNMEASURED
+from midb_ray.quality.output import FLAWED, SOUND
 from midb_ray.quality.settings import ScoreSettings, fingerprint
 from midb_ray.quality.work import ScoreWork
 from midb_ray.runs import cluster, commit, folder, inputs, storage

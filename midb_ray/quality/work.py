@@ -61,7 +61,7 @@ class ScoreWork:
         asked = self._requests(pairs) if self.settings.judge.on else [None] * len(pairs)
         sources = [one.source for one in scored]
         texts = self._texts(pairs, sources) if self.settings.measures else Asked([], [None] * len(pairs))
-        both = similarity.ask(pairs, sources if self.settings.compares else [None] * len(pairs))
+        both = similarity.ask(pairs, sources) if self.settings.compares else similarity.Asked([], [None] * len(pairs))
         errors = [one or other for one, other in zip(texts.errors, both.errors, strict=True)]
         columns[_UNASKED] = pa.array(errors, TEXT)
         return pack(

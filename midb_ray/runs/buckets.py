@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.runs import storage
 
 KEY: Final = "key"
@@ -104,5 +104,5 @@ def _batch(buckets: Buckets, bucket: int, task: int) -> pa.RecordBatch:
                 )
             return file.get_batch(bucket)
     except pa.ArrowInvalid as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise UserError(f"{uri} is damaged ({reason}); delete it and run the same command again.") from None

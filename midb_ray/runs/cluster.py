@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from midb_ray import logs
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.runs import memory, storage
 
 A = TypeVar("A")
@@ -57,7 +57,7 @@ def connected(address: str | None) -> Iterator[bool]:
     try:
         ray.init(target, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())[:300].rstrip(".")
+        said = one_line(error).rstrip(".")
         raise UserError(f"Cannot reach a Ray cluster at {target!r}: {said}; {_ADVICE}") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)  # Ray's own handler leaves without a word

@@ -11,20 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.pairs import TURN_COLUMNS
 from midb_ray.runs import commit, folder, parquet, storage
 from midb_ray.runs.inputs import InputFile
 
 
-def find(given: str, output: str, jobs: Sequence[str], wanted_by: str) -> InputFile:
+def find(given: str, output: str | None, jobs: Sequence[str], wanted_by: str) -> InputFile:
     """The earlier run of one of `jobs` as the one input of a run: its size is that of its parts, its version changes with any of
     them. `wanted_by` is the setting or job that needs it.
 
-    Raises `UserError` if it is no whole run of these, or if the output is the same folder or one inside of it.
+    Raises `UserError` if it is no whole run of these, or if the output is the same folder or one inside of it (None: it has none).
     """
     uri = storage.absolute(given).rstrip("/")
-    _refuse_in_place(uri, storage.absolute(output).rstrip("/"))
+    if output is not None:
+        _refuse_in_place(uri, storage.absolute(output).rstrip("/"))
     try:
         found = described(uri, "run.json")
         if found is None or not folder.is_run(found) or found["job"] not in jobs:
@@ -59,12 +60,18 @@ def find(given: str, output: str, jobs: Sequence[str], wanted_by: str) -> InputF
 def facts(run: str) -> tuple[int, frozenset[str]]:
     """The number of a run's parts, and the digests by which they are known. Raises `UserError` if it is not there any more."""
     try:
-        found, summary = described(run, "run.json"), described(run, "summary.json")
+        found, summary = still(run, "run.json"), still(run, "summary.json")
     except OSError as error:
         raise storage.explain(error, run, "read the run") from None
-    if found is None or summary is None:
-        raise UserError(f"The run in {run} was removed or goes on meanwhile; put it back, or wait for its end.")
     return summary["shards"], frozenset(found["digests"])
+
+
+def still(run: str, name: str) -> dict[str, Any]:
+    """What a JSON file of a run says that `find` has found whole. Raises OSError, and `UserError` if it is gone meanwhile."""
+    found = described(run, name)
+    if found is None:
+        raise UserError(f"The run in {run} was removed or goes on meanwhile; put it back, or wait for its end.")
+    return found
 
 
 def part(run: str, number: int, digests: frozenset[str]) -> commit.Part:
@@ -103,8 +110,9 @@ def table(run: str, name: str, schema: pa.Schema, part: int, columns: set[str] |
         arrays = [found.column(field.name).cast(field.type) for field in fields]
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     except (pa.ArrowException, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{place} is damaged ({reason}); run its run again with the command that began it.") from None
+        raise UserError(
+            f"{place} is damaged ({one_line(error)}); run its run again with the command that began it."
+        ) from None
 
 
 def described(run: str, name: str) -> dict[str, Any] | None:

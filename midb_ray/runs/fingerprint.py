@@ -11,7 +11,7 @@ import xxhash
 
 from midb_ray.errors import UserError
 
-SEMANTICS_VERSION = 2  # raised by hand whenever the same settings would give another output
+SEMANTICS_VERSION = 3  # raised by hand whenever the same settings would give another output
 PLANNING = ("format", "limit", "only", "sample", "shard_rows")
 """Settings that made the plan: what is planned stays, so they cannot change while a run goes on."""
 _ANEW = "start over with --fresh, or give another --output."

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from midb_ray.engines import encoder
+from midb_ray.engines import encoder, encoder_files
 from midb_ray.engines.base import Comparison
 from midb_ray.errors import UserError
 from tests.engines.encoders import close, compare, sizes, write, write_modules
@@ -22,9 +22,9 @@ from tests.engines.encoders import close, compare, sizes, write, write_modules
 
 def test_the_facts_of_a_whole_encoder(own_encoder: Path) -> None:
     weights = [own_encoder / "model.safetensors", own_encoder / "2_Dense/model.safetensors"]
-    assert encoder.check(str(own_encoder)) == (sum(path.stat().st_size for path in weights), None)
+    assert encoder_files.check(str(own_encoder)) == (sum(path.stat().st_size for path in weights), None)
     with pytest.raises(UserError, match="is a directory; only hub ids have revisions"):
-        encoder.check(str(own_encoder), "main")
+        encoder_files.check(str(own_encoder), "main")
 
 
 def _changed(name: str, value: Any) -> Callable[[Path], object]:
@@ -113,7 +113,7 @@ def test_a_damaged_or_unknown_encoder_is_refused_in_one_sentence(
 ) -> None:
     damage(own_encoder)
     with pytest.raises(UserError, match=message) as caught:
-        encoder.check(str(own_encoder))
+        encoder_files.check(str(own_encoder))
     assert "\n" not in str(caught.value)
 
 
@@ -168,10 +168,10 @@ def _another_matrix(folder: Path) -> None:
 def test_what_changes_an_embedding_makes_another_encoder(
     own_encoder: Path, change: Callable[[Path], object], name: str | None
 ) -> None:
-    before = encoder.identity(str(own_encoder))["files"]
+    before = encoder_files.identity(str(own_encoder))["files"]
     assert {"modules.json", "model.safetensors", "tokenizer.json"} <= set(before)
     change(own_encoder)
-    after = encoder.identity(str(own_encoder))["files"]
+    after = encoder_files.identity(str(own_encoder))["files"]
     assert [file for file in after if after[file] != before.get(file)] == ([] if name is None else [name])
 
 
@@ -187,12 +187,12 @@ def test_a_hub_id_is_the_same_encoder_also_from_the_cache_alone(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     row = Comparison("the cat", "a dog")
-    assert encoder.check("someone/encoder") == (0, commit)
-    assert encoder.identity("someone/encoder") == {"hub": "someone/encoder", "commit": commit}
+    assert encoder_files.check("someone/encoder") == (0, commit)
+    assert encoder_files.identity("someone/encoder") == {"hub": "someone/encoder", "commit": commit}
     (found,) = encoder.load("someone/encoder", commit, "cpu").similarities([row])
     assert [found.cosine] == close(compare(own_encoder, [row]))
     (repository / "snapshots" / commit / "2_Dense/model.safetensors").unlink()
     with pytest.raises(UserError, match="2_Dense has no weights"):
-        encoder.check("someone/encoder")
+        encoder_files.check("someone/encoder")
     with pytest.raises(UserError, match="someone/else is no directory here and cannot be had from the hub"):
-        encoder.check("someone/else")
+        encoder_files.check("someone/else")

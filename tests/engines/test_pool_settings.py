@@ -6,7 +6,7 @@ import pytest
 
 from midb_ray import config
 from midb_ray.boosting.settings import BoostSettings
-from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.engines.pool_settings import InFlight, PoolSettings
 from midb_ray.errors import UserError
 
 
@@ -40,3 +40,8 @@ def test_help_names_both_forms_of_a_setting(capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out
     assert "--pool.shards-in-flight auto|INT" in told
     assert "--pool.rows-in-flight auto|INT" in told
+
+
+def test_rows_in_flight_are_those_of_shards_or_of_bundles_of_small_ones() -> None:
+    assert InFlight(3, 64).rows(256) == 768
+    assert InFlight(9, 64).rows(10) == 540

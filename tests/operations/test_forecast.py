@@ -119,7 +119,7 @@ def test_a_pilot_with_the_echo_engine_foresees_the_whole_run(tmp_path, table, ca
     assert cli.boost([*echo, "--output", str(pilot), "--sample", "0.4"]) == 0
     assert cli.boost([*echo, "--output", str(whole)]) == 0
     target = tmp_path / "forecast.json"
-    asked = ["--prices", table, "--deadline", "2", "--budget", "9", "--json", str(target)]
+    asked = ["--prices", table, "--deadline", "2", "--budget", "9", "--write", str(target)]
     assert cli.plan(["--pilot", str(pilot), "--input", given, *asked]) == 0
     shown, found = capsys.readouterr().out, json.loads(target.read_text())
     summary = json.loads((whole / "summary.json").read_text())

@@ -58,6 +58,7 @@ def test_with_both_the_cheapest_that_keeps_the_deadline_must_keep_the_budget() -
 def test_replicas_share_gpus_or_take_several() -> None:
     assert [FOUR.replicas(gpus, 1) for gpus in (0.5, 1, 2, 4, 8)] == [8, 4, 2, 1, 0]
     assert FOUR.replicas(0, 1) == 0
+    assert FOUR.replicas(0.25, FOUR.cpus / 2) == 1  # CPUs run out first
     assert Machine(cpus=16, gigabytes=64, on_demand=1).replicas(0, 2) == 7
 
 

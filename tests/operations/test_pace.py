@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midb_ray.operations.estimates import Estimate
-from midb_ray.operations.pace import in_flight, measure
+from midb_ray.operations.pace import measure
 from midb_ray.operations.pilot import Beat
 
 ONE, OTHER = ("node", "a"), ("node", "b")
@@ -61,8 +61,3 @@ def test_without_tokens_requests_are_counted_and_without_requests_rows() -> None
     silent = [beat._replace(requests=0, busy=0.0) for beat in asked]
     found = measure(silent, 10, 10)
     assert (found.unit, found.feeding.value) == ("rows", pytest.approx(0.1))
-
-
-def test_rows_in_flight_are_those_of_shards_or_of_bundles() -> None:
-    assert in_flight(256, 3, 64) == 768
-    assert in_flight(10, 9, 64) == 540
