@@ -198,6 +198,35 @@ def test_an_isolated_engine_leaves_a_record_only_where_it_died_itself(tmp_path, 
     assert not attempts.Attempt(opened.uri, 3).suspect
 
 
+@pytest.mark.parametrize("isolated", [True, False])
+def test_an_engine_that_dies_on_a_node_that_is_about_to_go_makes_no_shard_suspect(
+    tmp_path, monkeypatch, isolated: bool
+) -> None:
+    opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
+
+    class Gone(BaseException):
+        """Stands for the end of the process."""
+
+    def leave(status: int) -> None:
+        raise Gone
+
+    class Dying(Picky):
+        async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+            raise EngineError("the core is dead")
+
+    async def told() -> None:
+        dying = actor.EngineActor(opened, Dying, Keep(), PoolSettings(storage_patience=0))
+        dying._departure.begun = True
+        await dying(bundles.fold(pack(3, PAIRS, [], REQUESTS)))
+
+    monkeypatch.setattr(Dying, "isolated", isolated)
+    monkeypatch.setattr(actor.os, "_exit", leave)
+    monkeypatch.setattr(actor, "_GRACE", 0.1)
+    with pytest.raises(Gone):
+        asyncio.run(told())
+    assert not attempts.Attempt(opened.uri, 3).suspect
+
+
 def test_an_output_that_a_node_does_not_see_is_refused_before_the_first_commit(tmp_path) -> None:
     opened = folder.open_run(str(tmp_path / "run"), "boost", {}, {})
     (tmp_path / "run" / "nonce").write_text("another cluster's")

@@ -102,6 +102,10 @@ class Job:
         """The steps that so many workers took together."""
         return [int(str(line["step"])) for line in self.lines() if line["workers"] == workers]
 
+    def nodes(self, workers: int) -> set[str]:
+        """The nodes on which so many workers took steps together."""
+        return {str(line["node"]) for line in self.lines() if line["workers"] == workers}
+
     def final(self) -> dict[int, list[str]]:
         """The rows of each step as they went into the final weights: those of the last workers that took it together."""
         latest: dict[int, dict[int, dict[str, object]]] = {}
@@ -201,4 +205,6 @@ def test_a_draining_node_means_a_checkpoint_at_once_and_training_goes_on_elsewhe
     job.reaches(3, workers=1)
     assert job.wait() == 0
     assert min(job.steps(workers=1)) == max(job.steps(workers=2)) + 1, "a step was repeated"
+    assert job.nodes(workers=2) == {node.node_id for node in nodes}
+    assert job.nodes(workers=1) == {nodes[0].node_id}
     assert_as_if_nothing_had_happened(job, tmp_path / "undisturbed")

@@ -20,7 +20,7 @@ def traced_worker(task: dict[str, Any], traces: str, pause: float) -> dict[str, 
 
     from midb_ray.training import loop, worker
 
-    address = ray.util.get_node_ip_address()
+    here = {"address": ray.util.get_node_ip_address(), "node": ray.get_runtime_context().get_node_id()}
     rank = ray.train.get_context().get_world_rank()
     taken: list[str] = []
     make, step_of = loop.micro_batch, loop.run_step
@@ -34,7 +34,7 @@ def traced_worker(task: dict[str, Any], traces: str, pause: float) -> dict[str, 
         taken.clear()
         done = step_of(stepper, examples, schedule, step, *more)
         line = {"step": step, "rank": rank, "workers": stepper.workers, "pid": os.getpid()}
-        line |= {"address": address, "rows": list(taken)}
+        line |= {**here, "rows": list(taken)}
         with (Path(traces) / f"{time.time_ns():020d}-{rank}.json").open("w") as file:
             file.write(json.dumps(line))
         time.sleep(pause)
