@@ -17,7 +17,7 @@ import pytest
 
 from midb_ray.runs import storage
 from tests.boosting.jobs import wait_until
-from tests.training.namespaces import Nodes
+from tests.namespaces import Nodes
 
 pytestmark = pytest.mark.slow
 GONE = 30.0  # seconds

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .namespaces import Nodes
+from tests.namespaces import Nodes
+
 from .test_interruptions import Job, assert_as_if_nothing_had_happened
 
 pytestmark = pytest.mark.slow
