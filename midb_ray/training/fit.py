@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from pathlib import PurePosixPath
 from typing import Any
 
 from midb_ray.errors import UserError
@@ -52,10 +53,11 @@ def _fit(settings: TrainSettings, task: Task, own: bool) -> dict[str, Any]:
     """One fit; what the first worker returned."""
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_PLACING))
-    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, ScalingConfig
     from ray.train.torch import TorchConfig
 
     from midb_ray.training.gloo import GlooConfig
+    from midb_ray.training.run_config import NamedRun
 
     on_gpu = settings.device == "cuda"
     system, path = storage.resolve(task.run)
@@ -72,8 +74,8 @@ def _fit(settings: TrainSettings, task: Task, own: bool) -> dict[str, Any]:
                 **({"GPU": settings.gpus_per_worker} if on_gpu else {}),
             },
         ),
-        run_config=RunConfig(
-            name=checkpoints.FOLDER,
+        run_config=NamedRun(
+            name=f"train {PurePosixPath(path).name}",
             worker_runtime_env={"env_vars": _ALLOCATOR},
             logging_config=LoggingConfig(log_level="WARNING"),
             storage_path=path,
