@@ -211,3 +211,19 @@ def test_without_the_clusters_token_nothing_runs(outside: Outside, tmp_path: Pat
             assert outside.ask(outside.dashboard + path, token, data)[0] == (403 if token else 401)
     assert outside.jobs() == before
     assert not (tmp_path / "run").exists()
+
+
+def test_a_job_whose_head_begins_anew_is_known_for_lost_and_told_how_to_go_on(
+    nodes: Nodes, outside: Outside, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "run" / "pairs"
+    job = outside.submit(tmp_path / "run", token=outside.token, before=("--retries", "0"))
+    job.until(lambda: any(pairs.glob("*.parquet")))
+    nodes.kill(HEAD)
+    job.until(lambda: "does not answer" in job.own)
+    for number in WORKERS:  # Ray looks for a living cluster among all processes of a machine
+        nodes.kill(number)
+    nodes.start(HEAD)
+    job.ends(3)
+    assert "its head has begun anew" in job.own
+    assert f"Run folder: {tmp_path / 'run'}\nThe same command goes on from there." in job.own
