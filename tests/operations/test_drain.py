@@ -133,7 +133,7 @@ def test_a_drained_node_finishes_what_it_has_and_goes_and_its_engine_goes_on_els
 def test_a_node_that_is_killed_at_its_deadline_loses_nothing_and_makes_no_shard_suspect(
     boost: Callable[[int, float], Boost],
 ) -> None:
-    run, seconds = boost(18, 0.6), 6  # a shard takes longer than that
+    run, seconds = boost(12, 0.6), 6  # a shard takes longer than that
     leaving, spare = run.one_that_works_and_one_that_does_not()
     run.drain(leaving, "--deadline-remaining-seconds", str(seconds))
     time.sleep(seconds)
