@@ -8,7 +8,7 @@ PEER_VENV ?= .venv-peer
 export RAY_USAGE_STATS_ENABLED = 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help quickstart test test-slow test-vllm test-crds lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality bench-forecast clean
+.PHONY: help quickstart test test-slow test-vllm test-crds lint bench-dataplane bench-train bench-engines bench-long-plan bench-soak bench-quality bench-forecast bench-autoscaling clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -66,6 +66,10 @@ bench-quality: $(VENV)/.installed $(PEER_VENV)/.installed
 ## make bench-forecast   forecasts from pilots of 2 % beside the whole runs (DATA=PATH, ROWS=4800: fewer)
 bench-forecast: $(VENV)/.installed
 	$(BIN)/python benchmarks/forecast.py --data $(DATA) $(if $(ROWS),--rows $(ROWS)) $(FORECAST)
+
+## make bench-autoscaling nodes from none to four and back while a pool of one to four engines boosts; draws docs/autoscaling.svg
+bench-autoscaling: $(VENV)/.installed
+	$(BIN)/python benchmarks/autoscaling.py $(if $(ROWS),--rows $(ROWS))
 
 ## make clean            remove the virtual environments and the quickstart's runs
 clean:

@@ -94,7 +94,9 @@ def watch(cluster: GrowingCluster, scratch: Path) -> tuple[list[Look], float]:
 
 
 def _look(cluster: GrowingCluster, output: Path, seconds: float) -> Look:
-    actors, workers = cluster.size()
+    actors, workers, trainers = cluster.size()
+    if trainers:
+        raise SystemExit("A machine for training came up for engines that boost.")
     return Look(seconds, workers, actors, sum(1 for _ in (output / "pairs").glob("part-*.parquet")))
 
 

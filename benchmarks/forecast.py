@@ -127,6 +127,7 @@ def make_corpus(target: Path, data: Path, rows: int) -> str:
                 ensure_ascii=False,
             )
             for row in found[::step][:each]
+            if "Raw Instruction" in row  # one row of the data has its keys translated
         ]
         (target / f"{file.stem}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(target)

@@ -17,21 +17,25 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from midb_ray.runs.labels import WORK
+
 HOST = "127.0.0.1"
+_TRAINING = "for_training"  # a resource, by which a raylet's command line tells what it is
 IDLE_SECONDS = 12  # longer than an engine takes to be placed on a node that has come up
 _PATIENCE = 120.0  # seconds for the head to come up
 
 
 class Size(NamedTuple):
-    """Engine actors, loading ones among them, and worker nodes."""
+    """Engine actors, loading ones among them, worker nodes, and machines for training, which no engine should bring up."""
 
     actors: int
     workers: int
+    trainers: int = 0
 
 
 class GrowingCluster:
-    """A head node without a GPU and up to `most` workers with a logical one each, from Ray's provider of pretended nodes; its files
-    stand in `folder`. Raises `RuntimeError` if the head does not come up."""
+    """A head node without a GPU; from Ray's provider of pretended nodes up to `most` workers with a logical GPU each, and a machine
+    for training with four. Its files stand in `folder`. Raises `RuntimeError` if the head does not come up."""
 
     def __init__(self, folder: Path, most: int = 4) -> None:
         with socket.create_server((HOST, 0)) as probe:
@@ -66,7 +70,8 @@ class GrowingCluster:
                 for process in raylet.children():
                     with contextlib.suppress(psutil.NoSuchProcess):
                         actors += "MapWorker" in "".join(process.cmdline())
-        return Size(actors, max(len(raylets) - 1, 0))
+        trainers = sum(_TRAINING in one for one in map(_command, raylets))
+        return Size(actors, max(len(raylets) - trainers - 1, 0), trainers)
 
     def close(self) -> None:
         """End every process of the cluster, and delete what Ray wrote."""
@@ -91,17 +96,25 @@ class GrowingCluster:
         return found
 
 
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "".join(process.cmdline())
+    return ""
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as knock:
         return knock.connect_ex((HOST, port)) == 0
 
 
 def _config(address: str, most: int) -> dict[str, Any]:
-    """Ray's launcher fills in what stands below `auth` for real clusters; its schema wants all of it."""
+    """Ray's launcher fills in what stands below `auth` for real clusters; its schema wants all of it. Four engines would fill the
+    machine for training better than workers, in Ray's eyes, if its label did not keep them off."""
     worker = {"CPU": 2, "GPU": 1, "object_store_memory": 100 << 20}
+    training = {"CPU": 8, "GPU": 4, _TRAINING: 1, "object_store_memory": 100 << 20}
     return {
         "cluster_name": "pretended",
-        "max_workers": most,
+        "max_workers": most + 1,
         "upscaling_speed": 10,
         "idle_timeout_minutes": IDLE_SECONDS / 60,
         "provider": {
@@ -114,7 +127,8 @@ def _config(address: str, most: int) -> dict[str, Any]:
         },
         "available_node_types": {
             "ray.head.default": {"resources": {"CPU": 2}, "node_config": {}, "max_workers": 0},
-            "worker": {"resources": worker, "node_config": {}, "min_workers": 0, "max_workers": most},
+            "worker": {"resources": worker, "node_config": {}, "labels": {WORK: "boost"}, "max_workers": most},
+            "training": {"resources": training, "node_config": {}, "labels": {WORK: "train"}, "max_workers": 1},
         },
         "head_node_type": "ray.head.default",
         "auth": {},

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from midb_ray.config import Settings
-from midb_ray.engines.vllm_settings import mapping
+from midb_ray.mappings import mapping
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")

@@ -100,6 +100,7 @@ def stream(
     context.memory_usage_poll_interval_s = None  # a thread for every shard, for figures that nobody reads
     context.target_max_block_size = 1  # a block is one row, so a task is one bundle
     context.execution_options.preserve_order = False
+    context.execution_options.label_selector = pool.nodes or None
     shard_rows = _rows_per_shard(storage.join(run.uri, PLAN), shards)
     in_flight, together = pool.in_flight(shard_rows, rows_at_once)
     left = shards - int(done.sum())

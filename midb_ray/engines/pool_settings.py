@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import pydantic
 
 from midb_ray.config import Settings
+from midb_ray.runs import labels
 
 MOST_IN_FLIGHT, MOST_ROWS = 64, 1_000_000
 LEAST, MOST = 2, 32  # that auto takes: actors that take in many more are slow to start
@@ -42,6 +43,9 @@ class PoolSettings(Settings):
     """Rows that an actor should have at hand, for shards_in_flight auto. auto: twice what its engine works on at once."""
     cpus_per_task: float = pydantic.Field(0.5, gt=0)
     """CPUs that Ray reserves for each task that reads and renders a shard."""
+    label_selector: labels.Selector = None
+    """Labels of the nodes for the run's work, as Ray's label selectors, such as {"ray.io/accelerator-type": "H100"}. none: all but
+    nodes that are labelled midb-ray/work=train, or boost too if the actors take no GPUs. {}: any node."""
     loads_at_once: int = pydantic.Field(2, ge=1)
     """Engines of one node that load at the same time; the others wait for their turn."""
     start_timeout: float = pydantic.Field(1800, gt=0)
@@ -67,6 +71,13 @@ class PoolSettings(Settings):
         if value != "auto" and not (str(value).isdecimal() and 1 <= int(value) <= most):
             raise ValueError(f"expected auto or a whole number from 1 to {most}, found {value!r}")
         return value
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """The label selector of all that the run starts."""
+        if self.label_selector is not None:
+            return self.label_selector
+        return labels.but("train") if self.gpus_per_replica else labels.but("boost", "train")
 
     def in_flight(self, shard_rows: float, at_once: int) -> InFlight:
         """What is inside an actor at the same time, for shards of so many rows on average and an engine that works on so many rows

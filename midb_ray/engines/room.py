@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from typing import NamedTuple
 
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
+from midb_ray.runs import labels
 
 logger = logging.getLogger("midb_ray")
 
@@ -26,10 +28,15 @@ def check(pool: PoolSettings, own: bool) -> None:
     a task that reads for it; on another cluster nodes may still come, so a warning has to do."""
     import ray
 
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    found = [node["Resources"] for node in alive if labels.allow(pool.nodes, node["Labels"])]
     lack = missing(pool, [Node(one.get("CPU", 0), one.get("GPU", 0)) for one in found])
     if lack is None:
         return
+    if len(found) < len(alive):
+        lack += (
+            f" (of {len(alive)} nodes {len(found)} may do this work, by pool.label_selector {json.dumps(pool.nodes)})"
+        )
     if own:
         raise UserError(f"{lack}, and the job would wait for ever; change that, or name a cluster with --address.")
     logger.warning("%s: the job waits until more come.", lack)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from midb_ray.config import Settings
+from midb_ray.mappings import mapping
 
 _OURS = {
     "model": "engine.model",
@@ -33,16 +33,6 @@ _NEVER = {
     "generation_config": "how to generate is said in the engine's settings alone",
 }
 _TEXTS = {"attention_backend", "kv_cache_dtype", "mamba_cache_dtype", "prefix_caching_hash_algo", "scheduling_policy"}
-
-
-def mapping(value: Any) -> Any:
-    """On the command line the mapping is JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError(f"expected a mapping as JSON, found {value!r}") from None
 
 
 class VllmSettings(Settings):

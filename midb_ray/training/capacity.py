@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.runs import cluster
+from midb_ray.runs import cluster, labels
 from midb_ray.training.settings import TrainSettings
 
 logger = logging.getLogger("midb_ray")
@@ -27,7 +30,7 @@ _ROUNDING = 1e-4  # Ray counts resources in ten-thousandths
 def refuse(settings: TrainSettings) -> None:
     """Raise `UserError` if the cluster can never hold the fewest workers. Where an autoscaler may bring nodes, its limits count."""
     wanted = _resources(settings)
-    now = count(wanted)
+    now = count(wanted, settings.nodes)
     if now >= settings.workers[0]:
         return
     ever = most(wanted)
@@ -38,15 +41,17 @@ def refuse(settings: TrainSettings) -> None:
             *(now, settings.workers[0], shape),
         )
         return
-    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in _nodes()) and not (ever or 0):
+    told = f" on nodes of label_selector {json.dumps(settings.nodes)}"
+    where = told if len(_nodes(settings.nodes)) < len(_nodes({})) else ""
+    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in _nodes(settings.nodes)) and not (ever or 0):
         raise UserError(
-            f"Training wants {settings.workers[0]} GPU(s), and the cluster has none; set gpus_per_worker to 0 to train on CPUs, or "
-            "name another cluster with --address."
+            f"Training wants {settings.workers[0]} GPU(s), and the cluster has none{where}; set gpus_per_worker to 0 to train on "
+            "CPUs, or name another cluster with --address."
         )
     most_ever = f"{now} of them" if ever is None else f"{max(ever, now)} of them even when all its nodes are there"
     raise UserError(
-        f"workers is {settings.workers[0]}, each with {shape}, but the cluster can hold {most_ever}; set workers to that or less, "
-        "change cpus_per_worker or gpus_per_worker, or add nodes."
+        f"workers is {settings.workers[0]}, each with {shape}, but the cluster can hold {most_ever}{where}; set workers to that "
+        "or less, change cpus_per_worker or gpus_per_worker, or add nodes."
     )
 
 
@@ -55,7 +60,7 @@ def room(settings: TrainSettings) -> Room:
     wanted = _resources(settings)
     if cluster.target_of(settings.address) != "local":
         with cluster.connected(settings.address):
-            return Room(max(count(wanted), most(wanted) or 0), None, False)
+            return Room(max(count(wanted, settings.nodes), most(wanted) or 0), None, False)
     import psutil
     import torch
 
@@ -66,15 +71,15 @@ def room(settings: TrainSettings) -> Room:
     return Room(workers, int(psutil.virtual_memory().total) // settings.workers[0], True)
 
 
-def count(wanted: dict[str, float]) -> int:
-    """Workers that the living nodes could hold if nothing else ran there."""
-    return sum(_fits(node["Resources"], wanted) for node in _nodes())
+def count(wanted: dict[str, float], selector: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Workers that the living nodes which the label selector allows could hold if nothing else ran there."""
+    return sum(_fits(node["Resources"], wanted) for node in _nodes(selector))
 
 
-def _nodes() -> list[dict[str, Any]]:
+def _nodes(selector: Mapping[str, str]) -> list[dict[str, Any]]:
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    return [node for node in ray.nodes() if node["Alive"] and labels.allow(selector, node["Labels"])]
 
 
 def most(wanted: dict[str, float]) -> int | None:

@@ -73,6 +73,7 @@ def _fit(settings: TrainSettings, task: Task, own: bool) -> dict[str, Any]:
                 "CPU": settings.cpus_per_worker,
                 **({"GPU": settings.gpus_per_worker} if on_gpu else {}),
             },
+            label_selector=settings.nodes or None,
         ),
         run_config=NamedRun(
             name=f"train {PurePosixPath(path).name}",

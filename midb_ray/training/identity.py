@@ -19,7 +19,7 @@ from midb_ray.training.settings import TrainSettings
 # What changes nothing in the booster but its last digits, and what stands in the fingerprint by its content.
 _PLACES = {"output", "address", "accept", "fresh", "dry_run", "log_steps", "tensorboard", "card_rows", "max_failures"}
 _PLACES |= {"workers", "cpus_per_worker", "gpus_per_worker", "micro_tokens", "packing", "gradient_checkpointing"}
-_PLACES |= {"checkpoint", "zero"}
+_PLACES |= {"checkpoint", "zero", "label_selector"}
 _CONTENT = {"revisions", "model", "revision", "locales"}
 
 # What made the examples, or where a step begins: it cannot change while a run goes on.

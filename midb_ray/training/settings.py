@@ -8,6 +8,7 @@ import pydantic
 
 from midb_ray import prompts
 from midb_ray.config import Settings
+from midb_ray.runs import labels
 from midb_ray.training.selection_settings import SelectionSettings
 
 Overlong = Literal["drop", "cut", "refuse"]
@@ -144,6 +145,9 @@ class TrainSettings(Settings):
     """CPUs that Ray reserves for each."""
     gpus_per_worker: int = pydantic.Field(1, ge=0, le=1)
     """GPUs of each: 1, or 0 to train on CPUs."""
+    label_selector: labels.Selector = None
+    """Labels of the nodes for the workers, as Ray's label selectors. none: all but nodes that are labelled midb-ray/work=boost or
+    cpu; on CPUs, and with {}, any node."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     max_failures: int = pydantic.Field(10, ge=0)
     """Lost workers after which the job gives up; losing nodes that were announced to leave does not count."""
@@ -194,3 +198,10 @@ class TrainSettings(Settings):
     def device(self) -> Literal["cpu", "cuda"]:
         """Where the workers compute."""
         return "cuda" if self.gpus_per_worker else "cpu"
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """The label selector of the workers."""
+        if self.label_selector is not None:
+            return self.label_selector
+        return labels.but("boost", "cpu") if self.gpus_per_worker else {}

@@ -14,10 +14,12 @@ from ray.autoscaler._private import util
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
-from ray.core.generated.autoscaler_pb2 import GangResourceRequest
+from ray.core.generated.autoscaler_pb2 import GangResourceRequest, ResourceRequest
+from ray.core.generated.common_pb2 import LabelSelectorOperator
 
 from midb_ray.engines.pool_settings import PoolSettings
 from tests.cluster import filling
+from tests.training.grid import settings
 
 MACHINES = filling.FOLDER.parent / "docs" / "machines.md"
 MACHINE_KEY = {"aws": "InstanceType", "gcp": "machineType", "azure": "vmSize"}
@@ -109,12 +111,22 @@ def test_boosting_runs_on_spot_machines_and_all_else_does_not(cloud: str) -> Non
     )
 
 
+def demand(resources: dict[str, float], selector: dict[str, str]) -> ResourceRequest:
+    """What a task or an actor with this label selector asks the autoscaler for."""
+    outside = [
+        (key, LabelSelectorOperator.LABEL_OPERATOR_NOT_IN, wanted.removeprefix("!in(").removesuffix(")").split(","))
+        for key, wanted in selector.items()
+    ]
+    return ResourceRequestUtil.make(resources, label_selectors=[outside] if outside else None)
+
+
 @pytest.mark.parametrize("cloud", filling.CLOUDS)
 def test_each_work_gets_its_kind_of_machine(cloud: str) -> None:
     cluster = util.prepare_config(filling.cluster(cloud))
-    engine, worker, task = (
-        ResourceRequestUtil.make(of) for of in ({"GPU": 1, "CPU": 1}, {"GPU": 1, "CPU": 4}, {"CPU": 1})
-    )
+    on_gpus, on_cpus = (PoolSettings(gpus_per_replica=gpus).nodes for gpus in (1, 0))
+    training = settings(gpus_per_worker=1).nodes
+    engine, worker = demand({"GPU": 1, "CPU": 1}, on_gpus), demand({"GPU": 1, "CPU": 4}, training)
+    preparing, scoring = demand({"CPU": 1}, on_gpus), demand({"CPU": 1}, on_cpus)
 
     def launched(single: Any, count: int, gang: bool = False) -> dict[str, int]:
         config = AutoscalingConfig(cluster)
@@ -130,10 +142,13 @@ def test_each_work_gets_its_kind_of_machine(cloud: str) -> None:
         return {request.instance_type: request.count for request in reply.to_launch}
 
     assert launched(worker, 8, gang=True) == {"train": 1}
-    assert launched(engine, 3) == {"boost": 3}
-    assert launched(task, 64) == {"cpu": 4}
-    cluster["available_node_types"]["train"]["max_workers"] = 0
-    assert launched(engine, 12) == {"boost": 8}
+    assert launched(worker, 12, gang=True) == {}  # not on spot machines either
+    assert [launched(engine, count) for count in (3, 8, 12)] == [{"boost": 3}, {"boost": 8}, {"boost": 8}]
+    assert launched(preparing, 64) == {"cpu": 4}
+    assert "train" not in launched(preparing, 1000)
+    assert launched(scoring, 1000) == {"cpu": 4}
+    without = demand({"GPU": 1, "CPU": 1}, {})
+    assert launched(without, 8) == {"train": 1}  # what the labels are for
 
 
 @pytest.mark.parametrize(("cloud", "kind"), each_node())

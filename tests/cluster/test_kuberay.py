@@ -18,10 +18,13 @@ from ray.scripts import scripts
 
 from midb_ray import cli, config
 from midb_ray.boosting.settings import BoostSettings
+from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.quality.settings import ScoreSettings
+from midb_ray.runs import labels
 from midb_ray.training.settings import TrainSettings
 from tests.cluster import manifests
 from tests.cluster.manifests import Pod, amount
+from tests.training.grid import settings
 
 PODS = manifests.pods()
 RAY_PODS = [pod for pod in PODS if pod.start is not None]
@@ -171,6 +174,15 @@ def test_workers_with_gpus_and_only_they_go_to_machines_with_gpus(pod: Pod) -> N
     assert gpus == ("nvidia.com/gpu.product" in spec.get("nodeSelector", {}))
 
 
+@every_cluster
+def test_engines_and_training_workers_find_the_groups_that_are_meant_for_them(cluster: Any) -> None:
+    for group in cluster["workerGroupSpecs"]:
+        gpus = "nvidia.com/gpu" in group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        work = group["labels"][labels.WORK]
+        assert labels.allow(PoolSettings(gpus_per_replica=int(gpus)).nodes, group["labels"]) == (work != "train")
+        assert labels.allow(settings(gpus_per_worker=1).nodes, group["labels"]) == (work == "train")
+
+
 @every_job
 def test_a_job_leaves_nothing_behind_and_ends(job: Any) -> None:
     assert job["shutdownAfterJobFinishes"] is True
@@ -185,11 +197,11 @@ def test_the_entrypoint_is_one_that_the_job_understands(job: Any) -> None:
     program, name, *arguments = shlex.split(job["entrypoint"])
     assert (program, callable(getattr(cli, name))) == ("midb-ray", True)
     kinds = {"boost": BoostSettings, "score": ScoreSettings, "train": TrainSettings}
-    settings, _ = config.load(kinds[name], f"midb-ray {name}", arguments)
+    given, _ = config.load(kinds[name], f"midb-ray {name}", arguments)
     group = job["rayClusterSpec"]["workerGroupSpecs"][0]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     most = group["maxReplicas"] * amount(limits.get("nvidia.com/gpu", 1))
-    assert (settings.workers if isinstance(settings, TrainSettings) else settings.pool.replicas)[-1] == most
+    assert (given.workers if isinstance(given, TrainSettings) else given.pool.replicas)[-1] == most
 
 
 @every_worker

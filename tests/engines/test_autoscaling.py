@@ -60,7 +60,8 @@ def test_a_pool_grows_with_the_queue_and_shrinks_after_it(tmp_path: Path, cluste
     assert max(actors) == MOST
     assert max(size.workers for size in sizes) >= MOST
     assert 1 in actors[: actors.index(MOST)]  # it began with the lower bound
-    assert sizes[0] == sizes[-1] == (0, 0)
+    assert sizes[0] == sizes[-1] == (0, 0, 0)
+    assert not any(size.trainers for size in sizes)
     books = RunBooks(output)
     assert books.rows == sorted(f"{corpus}:{line}" for line in range(1, ROWS + 1))
     assert len(books.summary["engines"]) >= MOST

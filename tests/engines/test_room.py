@@ -53,3 +53,18 @@ def test_it_is_refused_on_a_cluster_of_our_own_and_a_warning_elsewhere(listen) -
         room.check(large, own=True)
     room.check(large, own=False)
     assert "waits until more come" in heard[0]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_nodes_that_may_not_do_the_work_do_not_count() -> None:
+    pool = PoolSettings(label_selector={"midb-ray/work": "boost"})
+    with pytest.raises(
+        UserError, match=r"no node has more than 0 CPUs \(of 1 nodes 0 may do this work, by pool.label_selector"
+    ):
+        room.check(pool, own=True)
+
+
+def test_pools_keep_off_the_machines_that_are_meant_for_others() -> None:
+    assert PoolSettings().nodes == {"midb-ray/work": "!in(boost,train)"}
+    assert PoolSettings(gpus_per_replica=1).nodes == {"midb-ray/work": "!in(train)"}
+    assert PoolSettings(label_selector={}).nodes == {}

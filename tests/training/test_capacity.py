@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -19,8 +19,13 @@ Cluster = Callable[..., None]
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """`cluster(nodes, limits)`: a cluster of such nodes, and what its autoscaler may make of it."""
 
-    def make(nodes: list[dict[str, Any]], limits: dict[str, int] | None = None, dead: int = 0) -> None:
-        found = [{"Alive": place >= dead, "Resources": node} for place, node in enumerate(nodes)]
+    def make(
+        nodes: list[dict[str, Any]], limits: dict[str, int] | None = None, dead: int = 0, works: Sequence[str] = ()
+    ) -> None:
+        found = [
+            {"Alive": place >= dead, "Resources": node, "Labels": {"midb-ray/work": works[place]} if works else {}}
+            for place, node in enumerate(nodes)
+        ]
         monkeypatch.setattr(ray, "nodes", lambda: found)
         monkeypatch.setattr(ray._private.state.state, "get_max_resources_from_cluster_config", lambda: limits)
 
@@ -66,6 +71,17 @@ def test_gpus_where_there_are_none_are_refused(cluster: Cluster) -> None:
     cluster([{"CPU": 4.0}])
     with pytest.raises(UserError, match=r"wants 1 GPU.* the cluster has none; set gpus_per_worker to 0"):
         capacity.refuse(workers(1, gpus=1))
+
+
+def test_machines_that_boost_hold_no_training_worker(cluster: Cluster) -> None:
+    cluster([{"CPU": 8.0, "GPU": 1.0}] * 2 + [{"CPU": 96.0, "GPU": 8.0}], works=["boost", "boost", "train"])
+    capacity.refuse(workers(8, gpus=1))
+    with pytest.raises(
+        UserError, match=r'can hold 8 of them on nodes of label_selector \{"midb-ray/work": "!in\(boost,cpu\)"\}'
+    ):
+        capacity.refuse(workers(9, gpus=1))
+    capacity.refuse(workers(10, gpus=1).model_copy(update={"label_selector": {}}))
+    capacity.refuse(workers(112))  # on CPUs any node will do
 
 
 def test_dead_nodes_hold_nobody(cluster: Cluster) -> None:
