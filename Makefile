@@ -21,7 +21,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow and not vllm"
 
-## make test-slow        clusters disturbed for real (needs root and iproute2) and what has to be compiled (TESTS=PATH: some of it)
+## make test-slow        clusters disturbed for real (needs root, iproute2 and prometheus) and what has to be compiled (TESTS=PATH: some of it)
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow and not vllm and not crds" $(TESTS)
 
