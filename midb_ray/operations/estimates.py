@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 CLASSES = 3  # of length in a language
-ENOUGH = 5  # pairs of the pilot in a stratum; with fewer those of the whole language speak for it
+ENOUGH = 15  # pairs of the pilot in a stratum; with fewer those of other strata help to speak for it
 _NORMAL = 1.6449  # the 95 % quantile: an interval of 90 %
+_MOST_LEVERAGE = 0.9
+_FAINT = 1e-5
 _CLUSTERS = 8  # totals of fewer shards say little of how they differ
 
 Numbers = npt.NDArray[np.float64]
@@ -84,6 +86,9 @@ class Strata:
         self._cells = np.zeros(seen.size, dtype=np.int64)
         self._donors: list[Places] = []
         self._lent: list[bool] = []  # whether a stratum is spoken for by all of its language
+        known = [str(one) for one in np.unique(pilot.languages)]
+        self._own = np.stack([pilot.languages == one for one in known], axis=1).astype(np.float64)
+        self._slopes = [self._share_of(known, language) for language in self.languages]
         for number, language in enumerate(self.languages):
             mine = seen.languages == language
             edges = np.quantile(seen.characters[mine], np.arange(1, CLASSES) / CLASSES)
@@ -97,6 +102,13 @@ class Strata:
                 inside = spoken[classes == one]
                 self._donors.append(inside if len(inside) >= ENOUGH else spoken)
                 self._lent.append(len(inside) < ENOUGH)
+
+    @staticmethod
+    def _share_of(known: list[str], language: str) -> Numbers:
+        """How much of the slope of each known language is that of this one: all of its own, or of every one as much."""
+        if language in known:
+            return np.array([float(one == language) for one in known])
+        return np.full(len(known), 1 / len(known))
 
     def pairs(self, language: str | None = None) -> Estimate:
         """How many pairs there are."""
@@ -121,8 +133,9 @@ class Strata:
     def _total(
         self, measure: Numbers, taken: Numbers, by: Numbers, language: str | None, there: Numbers | None = None
     ) -> Estimate:
-        """The sum over all strata. With `there`, the seen pairs that count, a stratum that its whole language speaks for is
-        estimated by a line through the language's pairs, since what each takes has a part that its length does not change."""
+        """The sum over all strata. With `there`, the seen pairs that count, a stratum with too few pairs of its own is estimated by
+        the regression over the whole pilot, since what a pair takes has a part that its length does not change: a few short pairs
+        would say far too much of each character."""
         wanted = range(len(self._donors))
         if language is not None:
             first = self.languages.index(language) * CLASSES
@@ -133,25 +146,37 @@ class Strata:
             (len(self._donors), 2)
         )  # of each stratum: what a pair takes, and what each character of it takes
         influence = np.zeros(self.pilot.size)
-        for cell in wanted:
+        thin = [cell for cell in wanted if there is not None and self._lent[cell] and by.any()]
+        for cell in set(wanted).difference(thin):
             donors = self._donors[cell]
             x, y = by[donors], taken[donors]
             if not len(donors) or x.sum() <= 0:
                 continue
-            if there is not None and self._lent[cell] and len(donors) >= ENOUGH and np.ptp(x) > 0:
-                design = np.stack([np.ones(len(x)), x], axis=1)
-                weights = np.array([counts[cell], sums[cell]]) @ np.linalg.pinv(design)
-                lines[cell] = np.linalg.lstsq(design, y, rcond=None)[0]
-            else:
-                weights = np.full(len(x), sums[cell] / x.sum())
-                lines[cell] = 0.0, y.sum() / x.sum()
-            rest = y - lines[cell, 0] - lines[cell, 1] * x
-            influence[donors] += weights * rest * _corrected(len(donors))
+            lines[cell] = 0.0, y.sum() / x.sum()
+            influence[donors] += sums[cell] / x.sum() * (y - lines[cell, 1] * x) * _corrected(len(donors))
+        if thin:
+            design = self._design(by)
+            inverse = np.linalg.pinv(design)
+            fitted = inverse @ taken
+            weights = np.zeros(len(fitted))
+            for cell in thin:
+                slope = self._slopes[cell // CLASSES]
+                lines[cell] = design[0, 0] * fitted[0], slope @ fitted[1:]
+                weights += np.concatenate([[design[0, 0] * counts[cell]], sums[cell] * slope])
+            # A pair that pulls the line to itself leaves little to be seen of its error: MacKinnon and White, 1985 (HC3).
+            leverage = np.minimum(np.einsum("ij,ji->i", design, inverse), _MOST_LEVERAGE)
+            influence += (weights @ inverse) * (taken - design @ fitted) / (1 - leverage)
         value = float(counts @ lines[:, 0] + sums @ lines[:, 1]) if there is not None else float(sums @ lines[:, 1])
         expected = measure * lines[self._cells, 1]
         if there is not None:
             expected = expected + there * lines[self._cells, 0]
-        return Estimate(value, math.hypot(_error(influence, self.pilot.units), self._error_of_look(expected)))
+        return Estimate(max(value, 0.0), math.hypot(_error(influence, self.pilot.units), self._error_of_look(expected)))
+
+    def _design(self, by: Numbers) -> Numbers:
+        """Of the regression that speaks for thin strata: what any pair takes, in a faint unit, and what a character takes in each
+        language. Where pairs of one length cannot tell the two apart, the least squares of least norm then leave it to the
+        characters."""
+        return np.column_stack([np.full(len(by), _FAINT * by.mean()), self._own * by[:, None]])
 
     def _error_of_look(self, expected: Numbers) -> float:
         """The standard error of having seen a part of the shards, at equal distances: from the differences of neighbours (Wolter,

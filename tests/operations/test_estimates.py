@@ -27,10 +27,25 @@ def test_a_total_is_the_ratio_of_the_language_times_its_characters() -> None:
 
 
 def test_the_error_is_that_of_the_residuals() -> None:
+    seen, pilot = sample(["de"], [100]), sample(["de"] * 16, [10] * 16)
+    found = Strata(seen, np.array([1.0]), pilot, 1.0, 1.0).amount(np.array([4.0, 6.0] * 8))
+    corrected = math.sqrt(16 / 15) * (1 + (1.6449**2 + 1) / 60)  # of sixteen, with the tails of Student's distribution
+    assert found == Estimate(pytest.approx(50), pytest.approx(100 / 160 * math.sqrt(16) * corrected))
+
+
+def test_the_error_of_a_regression_knows_how_far_a_pair_pulls_it() -> None:
     seen, pilot = sample(["de"], [100]), sample(["de", "de"], [10, 10])
     found = Strata(seen, np.array([1.0]), pilot, 1.0, 1.0).amount(np.array([4.0, 6.0]))
-    corrected = math.sqrt(2) * (1 + (1.6449**2 + 1) / 4)  # of two, with the tails of Student's distribution
-    assert found == Estimate(pytest.approx(50), pytest.approx(100 / 20 * math.sqrt(1 + 1) * corrected))
+    assert found == Estimate(pytest.approx(50), pytest.approx(100 / 20 * math.sqrt(1 + 1) / (1 - 0.5)))
+
+
+def test_a_few_short_pairs_of_a_language_do_not_speak_for_its_long_ones() -> None:
+    """Each prompt has a frame of 100 tokens beside its pair; two short pairs alone would make ten tokens of each character."""
+    seen = sample(["fr"] * 100, [float(10 * place) for place in range(1, 101)])
+    lengths = np.array([float(25 * place) for place in range(1, 41)] + [10.0, 12.0])
+    rate = np.array([1 / 4] * 40 + [1 / 2] * 2)
+    strata = Strata(seen, np.array([100.0]), sample(["de"] * 40 + ["fr"] * 2, list(lengths)), 1.0, 1.0)
+    assert strata.amount(100 + lengths * rate).value == pytest.approx(100 * 100 + seen.characters.sum() / 2)
 
 
 def test_what_repeats_takes_nothing_and_what_is_skipped_takes_its_share() -> None:
@@ -46,9 +61,9 @@ def test_what_repeats_takes_nothing_and_what_is_skipped_takes_its_share() -> Non
 def test_long_pairs_are_estimated_from_long_ones() -> None:
     """Tokens for a character that depend on length, and a pilot of short pairs mostly: lengths are allowed for."""
     seen = sample(["de"] * 30, [10.0] * 10 + [100.0] * 10 + [1000.0] * 10)
-    lengths = [10.0] * 60 + [100.0] * 20 + [1000.0] * 10
+    lengths = [10.0] * 60 + [100.0] * 20 + [1000.0] * 15
     taken = np.array([length * (2 if length < 50 else 1 if length < 500 else 0.5) for length in lengths])
-    found = Strata(seen, np.array([30.0]), sample(["de"] * 90, lengths), 1.0, 1.0).amount(taken)
+    found = Strata(seen, np.array([30.0]), sample(["de"] * 95, lengths), 1.0, 1.0).amount(taken)
     assert found == Estimate(pytest.approx(200 + 1000 + 5000), pytest.approx(0))
 
 
