@@ -57,9 +57,11 @@ class RayNode:
     def _child(self, task: dict[str, Any]) -> str:
         command = [sys.executable, "-m", "midb_ray.operations.draining", json.dumps({**self._where, **task})]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_CHILD_SECONDS)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_CHILD_SECONDS)
         except subprocess.TimeoutExpired:
             raise DrainError(f"the cluster did not answer within {_CHILD_SECONDS:.0f} s") from None
+        except OSError as error:  # too many processes, or no memory for one more
+            raise DrainError(f"no process could be started ({error})") from None
         if done.returncode:
             last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
             raise DrainError(last[:500])

@@ -9,6 +9,7 @@ import datetime
 import email.utils
 import json
 import time
+import urllib.parse
 from typing import Any, Final, NamedTuple, Protocol
 
 from midb_ray.operations.metadata import TIMEOUT, Ask, MetadataError, Reply
@@ -117,8 +118,9 @@ class Gcp:
         if found := ending(maintenance.text):  # first: what follows may wait
             patience = 0
         # With the last answer's ETag a change between two looks is not missed.
-        wait = f"?wait_for_change=true&timeout_sec={patience:.0f}&last_etag={self._etag}"
-        path = f"{self._instance}/preempted" + (wait if self._etag and patience >= 1 else "")
+        etag, self._etag = urllib.parse.quote(self._etag, safe=""), ""  # trouble may come of it, and asks for another
+        wait = f"?wait_for_change=true&timeout_sec={patience:.0f}&last_etag={etag}"
+        path = f"{self._instance}/preempted" + (wait if etag and patience >= 1 else "")
         reply = _good(self._ask(path, self._headers, timeout=TIMEOUT + patience), "preempted")
         self._etag = reply.headers.get("etag", "")
         return preemption(reply.text) or found
@@ -174,7 +176,8 @@ def scheduled(text: str, machine: str) -> Notice | None:
         for event in _object(text, "scheduledevents")["Events"]:
             named = {str(one).casefold() for one in event["Resources"]}
             if event["EventType"] in AZURE_EVENTS and machine.casefold() in named:
-                at = email.utils.parsedate_to_datetime(before).timestamp() if (before := event["NotBefore"]) else 0.0
+                before = event["NotBefore"]
+                at = _seconds(email.utils.parsedate_to_datetime(str(before))) if before else 0.0
                 found.append(Notice(str(event["EventId"]), f"Azure: {event['EventType']} of this machine", at))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MetadataError(f"scheduledevents: not as documented ({type(error).__name__}: {error})") from None
@@ -203,7 +206,11 @@ def _object(text: str, what: str) -> dict[str, Any]:
 
 def _iso(value: object, what: str) -> float:
     try:
-        at = datetime.datetime.fromisoformat(str(value).replace("Z", "+00:00"))  # Python 3.10 knows no Z
-        return (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).timestamp()
+        return _seconds(datetime.datetime.fromisoformat(str(value).replace("Z", "+00:00")))  # Python 3.10 knows no Z
     except (ValueError, OverflowError):
         raise MetadataError(f"{what}: expected a time, found {str(value)[:40]!r}") from None
+
+
+def _seconds(at: datetime.datetime) -> float:
+    """Since 1970; a time that names no zone is UTC. Raises OverflowError for one that UTC does not have."""
+    return (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).astimezone(datetime.timezone.utc).timestamp()

@@ -7,8 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from midb_ray.errors import ExitCode
-from midb_ray.operations.draining import DrainError, Node, RayNode
+from midb_ray.errors import ExitCode, one_line
+from midb_ray.operations.draining import Node, RayNode
 from midb_ray.operations.metadata import MetadataError, asker
 from midb_ray.operations.notice import CLOUDS, Cloud, Notice
 from midb_ray.operations.watch_settings import WatchSettings
@@ -58,11 +58,10 @@ class Watcher:
         """Look once, drain if it is time; returns the seconds until the next look."""
         began = self._clock()
         try:
-            found = self._look()
-        except MetadataError as trouble:
+            self._take(self._look())
+        except Exception as trouble:  # whatever a server says: the next look may bring a notice
             pause = self._trouble(trouble)
         else:
-            self._take(found)
             pause = max(0.0, self._settings.interval - (self._clock() - began))
         return min(pause, _RETRY) if not self._act() else pause
 
@@ -86,9 +85,10 @@ class Watcher:
                 return cloud
         raise MetadataError("; ".join(troubles))
 
-    def _trouble(self, trouble: MetadataError) -> float:
+    def _trouble(self, trouble: Exception) -> float:
         if not self._failures:  # once, and not with every look
-            logger.warning("No notice can be read; the watch goes on (%s).", trouble)
+            unknown = "" if isinstance(trouble, MetadataError) else f"{type(trouble).__name__}: "
+            logger.warning("No notice can be read; the watch goes on (%s%s).", unknown, one_line(trouble))
         self._failures += 1
         longest = _PAUSE if self._answered else _STRANGER_PAUSE
         return min(self._settings.interval * 2.0 ** min(self._failures, 10), max(longest, self._settings.interval))
@@ -127,7 +127,7 @@ class Watcher:
             return True
         try:
             self._node_id = self._node.drain(notice.text, self._deadline)
-        except DrainError as error:
+        except Exception as error:  # mostly a DrainError; none of them ends the watch
             self._say("Not drained: %s; trying again.", error)
             return False
         self._done, self._said = True, ""
@@ -140,7 +140,7 @@ class Watcher:
             return
         try:
             self._node_id = self._node.find()
-        except DrainError as error:
+        except Exception as error:
             self._find_at = self._clock() + self._find_pause
             self._find_pause = min(2 * self._find_pause, _STRANGER_PAUSE)
             self._say("The node to drain is not known yet: %s.", error)
@@ -148,8 +148,8 @@ class Watcher:
             self._said = ""
             logger.info("On a notice node %s will be drained.", self._node_id)
 
-    def _say(self, text: str, error: DrainError) -> None:
-        if (line := text % error) != self._said:
+    def _say(self, text: str, error: Exception) -> None:
+        if (line := text % one_line(error)) != self._said:
             self._said = line
             logger.warning("%s", line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Literal
 
 import pydantic
@@ -15,7 +16,7 @@ class WatchSettings(Settings):
 
     cloud: Literal["auto", "aws", "gcp", "azure"] = "auto"
     """Whose machine this is; auto: ask the metadata server."""
-    endpoint: str = pydantic.Field(LINK_LOCAL, pattern=r"^http://[^/\s]+/?$")
+    endpoint: str = pydantic.Field(LINK_LOCAL, pattern=r"^http://[^/\s@?#]+/?$")
     """The metadata server."""
     interval: float = pydantic.Field(5, gt=0, le=60)
     """Seconds between two looks."""
@@ -27,3 +28,11 @@ class WatchSettings(Settings):
     """The cluster's GCS, HOST:PORT; none: RAY_ADDRESS if set, else that of the last `ray start` on this machine."""
     node_id: str | None = pydantic.Field(None, pattern="^[0-9a-f]{56}$")
     """The node to drain; none: the one with an address of this machine, which must be one alone."""
+
+    @pydantic.field_validator("endpoint")
+    @classmethod
+    def _is_a_host(cls, endpoint: str) -> str:
+        place = urllib.parse.urlsplit(endpoint)  # raises ValueError for brackets that are no address
+        if not place.hostname or place.port == 0:  # as does `port`
+            raise ValueError("expected http://HOST or http://HOST:PORT")
+        return endpoint

@@ -15,7 +15,7 @@ MACHINE = "Worker_3"
 
 
 class Metadata:
-    """`cloud` is whose server this is; `fault` what is wrong with it: 500, hang, garbage, nonsense, redirect or endless."""
+    """`cloud` is whose server this is; `fault` what is wrong with it: 500, hang, garbage, nonsense, redirect, endless or drip."""
 
     def __init__(self, cloud: str) -> None:
         self.cloud = cloud
@@ -26,6 +26,7 @@ class Metadata:
         self.tokens_given = 0
         self.preempted = "FALSE"  # Compute Engine
         self.maintenance = "NONE"
+        self.etag = "etag-"  # and the value
         self.waiting = threading.Event()  # somebody waits for a change
         self.changed = threading.Condition()
         self.events: Any = []  # Azure
@@ -69,13 +70,15 @@ class Metadata:
     def _gcp(self, path: str, query: dict[str, str], headers: Any) -> tuple[int, str, dict[str, str]]:
         if headers.get("Metadata-Flavor") != "Google":
             return 403, "Forbidden", {}
+        if query.get("last_etag", "").startswith("refused"):
+            return 400, "Bad Request", {}
         name = {"preempted": "preempted", "maintenance-event": "maintenance"}[path.rsplit("/", 1)[1]]
         with self.changed:
-            if query.get("wait_for_change") == "true" and query["last_etag"] == f"etag-{getattr(self, name)}":
+            if query.get("wait_for_change") == "true" and query["last_etag"] == f"{self.etag}{getattr(self, name)}":
                 self.waiting.set()
                 self.changed.wait(float(query["timeout_sec"]))
             value = getattr(self, name)
-        return 200, value, {"ETag": f"etag-{value}", "Metadata-Flavor": "Google"}
+        return 200, value, {"ETag": f"{self.etag}{value}", "Metadata-Flavor": "Google"}
 
     def _azure(self, path: str, query: dict[str, str], headers: Any) -> tuple[int, str, dict[str, str]]:
         if headers.get("Metadata") != "true" or "api-version" not in query:
@@ -111,6 +114,12 @@ def serving(cloud: str) -> Iterator[Metadata]:
                 return
             if state.fault == "nonsense":
                 self.wfile.write(b"\x00\xff\x13 this is not HTTP\r\n\r\n")
+                return
+            if state.fault == "drip":  # each byte comes within any time-out of a socket, and in the end all are there
+                with contextlib.suppress(OSError):
+                    for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nFALSE":
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(0.05)
                 return
             status, text, headers = state.answer(self.command, self.path, self.headers)
             if state.fault == "500":

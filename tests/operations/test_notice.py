@@ -84,6 +84,7 @@ def test_a_hibernation_begins_at_once() -> None:
         "{}",
         '{"action": "terminate"}',
         '{"action": "terminate", "time": "soon"}',
+        '{"action": "terminate", "time": "9999-12-31T23:59:59-14:00"}',  # year 10000 in UTC
         '{"action": 1}',
         "[" * 99999,
     ],
@@ -124,6 +125,24 @@ def test_a_change_between_two_looks_is_seen(gcp: Metadata) -> None:
     assert not gcp.waiting.is_set()
 
 
+def test_a_tag_of_any_form_is_sent_back_as_it_came(gcp: Metadata) -> None:
+    gcp.etag = "bad tag&"
+    engine = cloud(gcp)
+    engine.look(0)
+    gcp.preempted = "TRUE"
+    assert engine.look(60) is not None
+
+
+def test_a_tag_that_makes_trouble_is_not_sent_again(gcp: Metadata) -> None:
+    gcp.etag = "refused-"
+    engine = cloud(gcp)
+    engine.look(0)
+    gcp.preempted = "TRUE"
+    with pytest.raises(MetadataError):
+        engine.look(60)
+    assert engine.look(60) is not None
+
+
 @pytest.mark.parametrize(
     ("event", "key"), [("MIGRATE_ON_HOST_MAINTENANCE", None), ("TERMINATE_ON_HOST_MAINTENANCE", "maintenance")]
 )
@@ -153,7 +172,10 @@ def test_an_azure_event_without_a_time_has_begun(azure: Metadata) -> None:
     assert found.deadline == 0
 
 
-@pytest.mark.parametrize("events", [None, 7, [7], [{}], [azure_event("Preempt", "soon")], [{"EventType": "Preempt"}]])
+NEVER = [azure_event("Preempt", before) for before in ("soon", 5, ["x"], "Fri, 31 Dec 9999 23:59:59 -2300")]
+
+
+@pytest.mark.parametrize("events", [None, 7, [7], [{}], *([event] for event in NEVER), [{"EventType": "Preempt"}]])
 def test_what_azure_never_says_is_no_notice(azure: Metadata, events: object) -> None:
     azure.events = events
     with pytest.raises(MetadataError):
@@ -175,7 +197,7 @@ def test_a_broken_server_is_no_notice(name: str, fault: str) -> None:
         assert here.look(0) is not None
 
 
-@pytest.mark.parametrize("fault", ["hang", "endless"])
+@pytest.mark.parametrize("fault", ["hang", "endless", "drip"])
 def test_a_server_that_never_ends_its_answer_is_given_up(fault: str, gcp: Metadata) -> None:
     gcp.fault = fault
     with pytest.raises(MetadataError):

@@ -202,6 +202,22 @@ def test_trouble_is_said_once_and_looked_through_with_growing_pauses(at: Callabl
     assert scene.said("The metadata server answers (gcp)") == 2
 
 
+def test_what_nobody_thought_of_ends_no_watch(at: Callable[[str], Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = at("azure")
+    scene.step()
+    with monkeypatch.context() as broken:
+        broken.setattr(notice, "scheduled", lambda text, machine: text.no_such_thing)
+        broken.setattr(scene.node, "find", lambda: 1 / 0)
+        scene.step(2)
+    assert scene.said("No notice can be read; the watch goes on (AttributeError: ") == 1
+    scene.server.events = [azure_event("Preempt", "")]
+    with monkeypatch.context() as broken:
+        broken.setattr(scene.node, "drain", lambda reason, deadline: 1 / 0)
+        scene.step()
+    scene.step()
+    assert scene.node.drained == [("Azure: Preempt of this machine", 0)]
+
+
 def test_no_metadata_server_is_one_line(listen: Callable[[object], Told]) -> None:
     log, node = listen(watch), Node()
     clouds = [kind(metadata.asker("http://127.0.0.1:9")) for kind in notice.CLOUDS.values()]
@@ -261,7 +277,10 @@ def test_a_cluster_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     "values",
-    [{"endpoint": "file:///etc/passwd"}, {"endpoint": "http://host/path"}, {"node_id": "short"}, {"interval": 0}],
+    [
+        *({"endpoint": f"http://{place}"} for place in ("host/path", "[", "host:port", "host:99999", ":80", "me@host")),
+        *({"endpoint": "file:///etc/passwd"}, {"node_id": "short"}, {"interval": 0}),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(UserError):
