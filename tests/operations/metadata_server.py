@@ -33,6 +33,7 @@ class Metadata:
         self.asked: list[str] = []
         self.end = threading.Event()
         self.endpoint = ""
+        self.dripped = False
 
     def change(self, **values: object) -> None:
         with self.changed:
@@ -115,11 +116,12 @@ def serving(cloud: str) -> Iterator[Metadata]:
             if state.fault == "nonsense":
                 self.wfile.write(b"\x00\xff\x13 this is not HTTP\r\n\r\n")
                 return
-            if state.fault == "drip":  # each byte comes within any time-out of a socket, and in the end all are there
+            if state.fault == "drip":  # each byte of the headers comes within a socket's time-out
                 with contextlib.suppress(OSError):
-                    for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nFALSE":
+                    for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200:
                         self.wfile.write(bytes([byte]))
                         time.sleep(0.05)
+                    state.dripped = True
                 return
             status, text, headers = state.answer(self.command, self.path, self.headers)
             if state.fault == "500":

@@ -204,6 +204,7 @@ def test_a_server_that_never_ends_its_answer_is_given_up(fault: str, gcp: Metada
         metadata.asker(gcp.endpoint)(
             "/computeMetadata/v1/instance/preempted", {"Metadata-Flavor": "Google"}, timeout=0.3
         )
+    assert not gcp.dripped  # it was given up long before
 
 
 def test_the_proxy_of_the_environment_is_passed_by(gcp: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
