@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import os
+import re
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from midb_ray.errors import UserError, one_line
+from midb_ray.operations import auth_token
 
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _SECONDS = (10, 120)  # to connect, and to wait for an answer: Ray's client would wait for ever
-_ADVICE = "check --address, that the cluster is up, and that its dashboard can be reached from here"
+_ADVICE = "check --address, that the cluster is up, and that its dashboard can be reached from here without a proxy"
+_USER = re.compile(r"://[^/?#\s]*@")
 
 
 class UnknownJobError(Exception):
@@ -34,8 +36,10 @@ def url_of(address: str | None) -> str:
         raise UserError(f"No cluster is named: give --address or RAY_ADDRESS; {expected}.")
     if "://" not in found and found != "auto":
         found = f"http://{found}"
-    parts = urllib.parse.urlsplit(found)
+    if _USER.search(found):
+        raise UserError(f"The address holds a user name or a password, which no cluster asks for: {expected}.")
     try:
+        parts = urllib.parse.urlsplit(found)
         wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
     except ValueError:
         wrong = True
@@ -44,21 +48,23 @@ def url_of(address: str | None) -> str:
     return found.rstrip("/")
 
 
-def token() -> tuple[str, str] | None:
-    """The token in reach and where it was found, looked for where Ray looks. Raises `UserError` for an empty or unreadable one."""
-    if inline := os.environ.get("RAY_AUTH_TOKEN", "").strip():
-        return inline, "RAY_AUTH_TOKEN"
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
-    if not named and not path.is_file():
-        return None
-    try:
-        found = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(f"The token in {path} cannot be read: {error}.") from None
-    if not found:
-        raise UserError(f"The token in {path} is empty; put the cluster's token there.")
-    return found, str(path)
+def session() -> Any:
+    """A `requests.Session` that sends the token nowhere else: through no proxy, and nothing of ~/.netrc in its place."""
+    import requests
+
+    found = requests.Session()
+    found.trust_env = False
+    found.verify = _certificates()  # the one thing of the environment that is wanted
+    return found
+
+
+def _certificates() -> str | bool:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            if not Path(path).exists():
+                raise UserError(f"The certificates {path} that {name} names do not exist; correct or unset it.")
+            return path
+    return True
 
 
 class Cluster:
@@ -67,7 +73,7 @@ class Cluster:
     def __init__(self, address: str | None, without_token: bool = False) -> None:
         """Raises `UserError` for a cluster that is not there, refuses our token, asks for none, or runs another Ray."""
         self.url = url_of(address)
-        found = token()
+        found = auth_token.find()
         if found is None and not without_token:
             raise UserError(
                 "There is no token, and without one a cluster is open to everybody: put the cluster's own, the one in its "
@@ -114,6 +120,8 @@ class Cluster:
             return self._client.get_job_info(job)
         except _Refused as error:
             raise self._refusal(error) from None
+        except (ValueError, TypeError) as error:
+            raise OutOfReachError(f"it answers as no dashboard of this Ray does: {one_line(error)}") from None
 
     def tail(self, job: str) -> Any:
         """The job's log from its beginning, an async iterator of pieces that ends with the job."""
@@ -123,7 +131,7 @@ class Cluster:
         import requests
 
         try:
-            answer = requests.get(f"{self.url}/api/authentication_mode", timeout=_SECONDS)
+            answer = session().get(f"{self.url}/api/authentication_mode", timeout=_SECONDS)
         except requests.exceptions.RequestException as error:
             raise UserError(f"Cannot reach a Ray cluster at {self.url}: {_reason(error)}; {_ADVICE}.") from None
         try:
@@ -168,10 +176,12 @@ def _client(url: str, headers: dict[str, str]) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     class Client(JobSubmissionClient):
+        _session = session()
+
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             data, body = options.pop("data", None), options.pop("json_data", None)
             try:
-                answer = requests.request(
+                answer = self._session.request(
                     *(method, self._address + endpoint),
                     **(options | {"data": data, "json": body, "headers": self._headers, "timeout": _SECONDS}),
                 )
@@ -179,6 +189,11 @@ def _client(url: str, headers: dict[str, str]) -> Any:
                 raise OutOfReachError(_reason(error)) from None
             if answer.status_code in (401, 403):
                 raise _Refused(answer.status_code, "")
+            if answer.ok and endpoint.startswith("/api/jobs/"):
+                try:
+                    answer.json()
+                except ValueError:  # an ingress whose backend is away, perhaps
+                    raise OutOfReachError("what answers is no dashboard of Ray") from None
             return answer
 
         def _raise_error(self, answer: Any) -> None:
@@ -191,10 +206,10 @@ def _client(url: str, headers: dict[str, str]) -> Any:
 
     with _unset(_ADDRESSES):  # they would win over the address that is given
         try:
-            return Client(url, headers=headers)
+            return Client(url, headers=headers, verify=_certificates())
         except requests.exceptions.HTTPError as error:
             raise OutOfReachError(str(error)) from None
-        except (json.JSONDecodeError, KeyError, RuntimeError) as error:
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise OutOfReachError(f"it is no Ray dashboard ({' '.join(str(error).split())[:200]})") from None
 
 

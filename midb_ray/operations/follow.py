@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -75,8 +76,9 @@ def ending(status: str, code: int | None, error_type: str | None, message: str) 
             False,
             "the cluster has no midb_ray: use one of its images, or a --working-dir that has it",
         )
-    if code < 0 or code > 128:
-        return Ending(ExitCode.FAILED, True, f"its process was killed by signal {-code if code < 0 else code - 128}")
+    by = -code if code < 0 else code - 128
+    if by in signal.valid_signals():
+        return Ending(ExitCode.FAILED, True, f"its process was killed by signal {by}")
     meaning = {
         ExitCode.ROWS_LOST: "done, but more was lost than allowed",
         ExitCode.USER_ERROR: "something is to be mended first",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from typing import Any
 import yaml
 
 from midb_ray import yaml_file
-from midb_ray.errors import ExitCode, UserError
+from midb_ray.errors import ExitCode, UserError, one_line
+from midb_ray.operations import auth_token
 
 # As a tag (`!FILL_IN_REGION`) it makes every reader of YAML refuse the file, `ray up` and `ray down` among them.
 _MARK = "FILL_IN_"
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _TOOLS = ("ssh", "rsync")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*\Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,7 @@ def check(path: str) -> dict[str, Any]:
         raise UserError(
             f"{path} is no file for Ray's cluster launcher: expected a mapping with `cluster_name` and `provider`."
         )
+    import click
     import jsonschema  # type: ignore[import-untyped]
     from ray.autoscaler._private import util
 
@@ -72,11 +76,35 @@ def check(path: str) -> dict[str, Any]:
         raise UserError(f"{path}: {error.json_path[2:] or 'the file'}: {error.message}.") from None
     except (ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"{path}: {error}") from None
+    except click.ClickException as error:
+        raise UserError(f"{path}: {one_line(error)}") from None
+    for image in _images(cluster):
+        if not _IMAGE.match(image):
+            raise UserError(
+                f"{path}: {image!r} is no name of an image; expected one such as registry.example/midb-ray-boost:0.1.0."
+            )
     return cluster
 
 
+def _images(cluster: dict[str, Any]) -> list[str]:
+    """Every image that a node would be started from."""
+    sections = [
+        cluster.get("docker"),
+        *(node.get("docker") for node in cluster.get("available_node_types", {}).values()),
+    ]
+    return [
+        str(section[name])
+        for section in sections
+        for name in ("image", "head_image", "worker_image")
+        if section and section.get(name)
+    ]
+
+
 def ensure_token() -> Path:
-    """The file with the cluster's token, made if it is missing, readable by its owner alone."""
+    """The file with the cluster's token, made if it is missing, readable by its owner alone.
+
+    Raises `UserError` for one that is none, or that others on this machine may read or replace.
+    """
     path = Path.home() / ".ray" / "auth_token"
     if not path.is_file():
         # These would let Ray find a token elsewhere, and nothing would be written to the file that the nodes get.
@@ -94,8 +122,12 @@ def ensure_token() -> Path:
         if made.returncode or not path.is_file():
             last = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise UserError(f"Cannot make the cluster's token {path}: {last}.")
-    if not path.read_text(encoding="utf-8").strip():
-        raise UserError(f"The cluster's token {path} is empty; delete the file and start again.")
+    if (mode := path.stat().st_mode & 0o777) & 0o077:
+        raise UserError(
+            f"Others on this machine may read or replace the cluster's token {path} (mode {mode:o}): delete it and start again "
+            "for a new one, which running clusters do not know, or `chmod 600` it if nobody else has been there."
+        )
+    auth_token.read(path)
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,13 @@ from midb_ray.errors import UserError
 Rule = Callable[[Path], bool]
 
 _ENTRY, _END = 76, 22  # bytes of a zip file for each entry besides twice its name, and at its end
+_SECRET = re.compile(
+    r"(?:^|/)(?:(?:\.ssh|\.aws|\.azure|\.gnupg|\.kube|\.config/gcloud)/|(?:\.env(?:\.(?!example$|sample$|template$)[^/]*)?|\.envrc"
+    r"|[._]netrc|\.pgpass|\.pypirc|\.git-credentials|credentials(?:\.json)?|application_default_credentials\.json|auth_token"
+    r"|kubeconfig|huggingface/token|\.docker/config\.json|[^/]*\.(?:p12|pfx|kdbx))$)"
+)
+_MAYBE_KEY = re.compile(r"(?:^|/)(?:id_[^/.]*|[^/]*\.(?:pem|key))$")  # a certificate is public, a key is not
+_STRAY = re.compile("[\udc80-\udcff]")  # what Python makes of bytes of a name that are no UTF-8
 _NAMED = 3  # files, or things left out, that a sentence names
 _SILENT = logging.getLogger("midb_ray.silent")
 _SILENT.addHandler(logging.NullHandler())
@@ -60,6 +68,12 @@ def measure(root: Path, exclude: Sequence[str] = ()) -> Package:
         if any(rule(path) for rule in rules):
             left_out.append(name)
             return False
+        if _STRAY.search(name):
+            pattern = _STRAY.sub("?", name)
+            raise UserError(
+                f"The name of {root / pattern} is no UTF-8 where the question marks are, and Ray cannot package it; rename it, "
+                f"or leave it out with --exclude '{pattern}'."
+            )
         if not is_folder:
             if path.is_fifo():
                 raise UserError(f"{path} is a pipe, which cannot be uploaded; leave it out with --exclude {name}.")
@@ -87,6 +101,27 @@ def measure(root: Path, exclude: Sequence[str] = ()) -> Package:
 
     travel(root, [packaging._get_excludes(root, given)], frozenset())
     return Package(root, files, left_out, size)
+
+
+def refuse_secrets(package: Package) -> None:
+    """Raise `UserError` for files that are known to hold secrets: everybody whom the cluster lets in could read them."""
+    found = {secret: None for name in package.files if (secret := _secret(package.root, name))}
+    if found:
+        raise UserError(
+            f"The working directory {package.root} has what is known to hold secrets, and everybody whom the cluster lets in "
+            f"could read them: leave out with --exclude {' '.join(found)}, or the same in lines of a file .rayignore, and "
+            "name what the job needs of them with --secrets."
+        )
+
+
+def _secret(root: Path, name: str) -> str:
+    """The file, or the folder around it, that holds secrets; "" where it holds none."""
+    if match := _SECRET.search(name):
+        return name[: match.end()]
+    if _MAYBE_KEY.search(name):
+        with (root / name).open("rb") as file:
+            return name if b"PRIVATE KEY" in file.read(2**20) else ""
+    return ""
 
 
 def limit() -> int:

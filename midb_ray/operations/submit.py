@@ -27,6 +27,7 @@ LEFT = 130  # the exit code of Ctrl-C everywhere: the job goes on, so it is none
 _PAUSE = 5.0  # seconds until Ray has ended what a lost driver had started
 _ATTEMPTS_PAUSE = 5.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]*@")  # s3://KEY:SECRET@bucket
 
 
 class Job(NamedTuple):
@@ -35,6 +36,8 @@ class Job(NamedTuple):
     arguments: tuple[str, ...]
     output: str | None
     fresh: bool
+    config: str = ""
+    """What the uploaded --config says."""
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -56,13 +59,16 @@ def read(arguments: Sequence[str], jobs: Sequence[str], working_dir: Path | None
     if arguments[0] not in jobs:
         raise UserError(f"Cannot submit {arguments[0]!r}; {expected}.")
     values: dict[str, Any] = {}
+    uploaded = ""
     if path := _value(arguments, "config"):
-        if working_dir is not None and not Path(path).is_absolute():
+        is_uploaded = working_dir is not None and not Path(path).is_absolute()
+        if working_dir is not None and is_uploaded:
             path = str(working_dir / path)
             if not Path(path).is_file():
                 raise UserError(f"The job's --config {path} does not exist; it is looked for in the working directory.")
         if Path(path).is_file():
             values = config.read_yaml(path)
+            uploaded = Path(path).read_text(encoding="utf-8") if is_uploaded else ""
     output = _value(arguments, "output") or values.get("output")
     if isinstance(output, str) and "://" not in output and not output.startswith(("/", "~")):
         raise UserError(
@@ -71,11 +77,14 @@ def read(arguments: Sequence[str], jobs: Sequence[str], working_dir: Path | None
         )
     fresh = _value(arguments, "fresh") or str(values.get("fresh", False))
     return Job(
-        tuple(arguments), output if isinstance(output, str) else None, fresh.casefold() not in ("false", "no", "0")
+        tuple(arguments),
+        output=output if isinstance(output, str) else None,
+        fresh=fresh.casefold() not in ("false", "no", "0"),
+        config=uploaded,
     )
 
 
-def refuse_values(names: Sequence[str], job: Sequence[str]) -> None:
+def refuse_values(names: Sequence[str], job: Job) -> None:
     """Raise `UserError` where a secret's value, and not its name alone, would travel. No message repeats it."""
     for name in names:
         if not _NAME.match(name):
@@ -84,10 +93,19 @@ def refuse_values(names: Sequence[str], job: Sequence[str]) -> None:
                 f"--secrets takes names of environment variables and found {shown} with a value or an odd character: everybody "
                 "who sees the dashboard would see it; set the variable where Ray is started on the nodes, and give its name."
             )
-        value = os.environ.get(name)
-        if value and any(value in argument for argument in job):
+    places = {"arguments": "\n".join(job.arguments), "--config": job.config}
+    for place, text in places.items():
+        for name in names:
+            value = os.environ.get(name)
+            if value and value in text:
+                raise UserError(
+                    f"The job's {place} contain{'s' * (place != 'arguments')} the value of {name}, which everybody whom the "
+                    "cluster lets in would see; take it out, the job finds it in the cluster's environment."
+                )
+        if _PASSWORD.search(text):
             raise UserError(
-                f"The job's arguments contain the value of {name}, which everybody who sees the dashboard would see."
+                f"A URI in the job's {place} holds a password (KEY:SECRET@), which everybody whom the cluster lets in would "
+                "see; take it out, and give the nodes the access, or a variable that --secrets names."
             )
 
 
@@ -96,10 +114,13 @@ def submit(settings: SubmitSettings, arguments: Sequence[str], jobs: Sequence[st
     is_uri = settings.working_dir is not None and "://" in settings.working_dir
     folder = Path(settings.working_dir) if settings.working_dir is not None and not is_uri else None
     job = read(arguments, jobs, folder)
-    refuse_values(settings.secrets, job.arguments)
+    refuse_values(settings.secrets, job)
+    if is_uri and _PASSWORD.search(settings.working_dir or ""):
+        raise UserError("The URI --working-dir holds a password, which everybody whom the cluster lets in would see.")
     environment: dict[str, Any] = {"working_dir": settings.working_dir} if is_uri else {}
     if folder is not None:
         found = package.measure(folder, settings.exclude)
+        package.refuse_secrets(found)
         package.refuse_large(found)
         logger.info("%s", found.line())
         environment = {"working_dir": str(found.root), "excludes": list(settings.exclude)}
@@ -113,6 +134,8 @@ class _Submission:
 
     def __init__(self, settings: SubmitSettings, job: Job, cluster: Cluster, environment: dict[str, Any]) -> None:
         self._settings, self._job, self._cluster, self._environment = settings, job, cluster, environment
+        # What is true if the user leaves now, and whether the cluster may have the job.
+        self._left, self._may_run = "The job was not submitted.", False
         command = entrypoint.command(job.arguments, settings.secrets, settings.python)
         self._entrypoint = f"exec {shlex.join(command)}"  # so that the exit code is the job's own and not a shell's
 
@@ -128,14 +151,15 @@ class _Submission:
                 end = follow(self._cluster, name, _write, self._settings.patience)
                 if not (end.lost and left) or self._job.fresh:
                     return self._end(name, end)
+                self._left = f"Job {name} was lost and is not submitted again; the same command goes on from there."
+                self._may_run = False
                 logger.warning("Job %s: %s. It is submitted again and goes on (%d more).", name, end.text, left - 1)
                 # Another machine believes that the lost driver lives until it has been silent for so long.
                 time.sleep(claim.STALE + _PAUSE if end.with_head else _PAUSE)
         except KeyboardInterrupt:
-            if not name:
-                raise
-            logger.warning("Job %s goes on without this terminal.", name)
-            self._say_how(name)
+            logger.warning("%s", self._left)
+            if self._may_run:
+                self._say_how(name)
             return LEFT
         except OutOfReachError as error:
             logger.error("The cluster has not answered for %.0f s: %s.", self._settings.patience, error)
@@ -146,6 +170,7 @@ class _Submission:
 
     def _begin(self, name: str) -> None:
         until = time.monotonic() + self._settings.patience
+        self._left, self._may_run = f"Job {name} goes on without this terminal, if the cluster took it at all.", True
         while True:
             try:
                 self._cluster.submit(name, self._entrypoint, self._environment, {"output": self._job.output or ""})
@@ -155,6 +180,7 @@ class _Submission:
                     raise
                 logger.warning("The cluster does not take the job (%s); trying again.", error)
                 time.sleep(_ATTEMPTS_PAUSE)
+        self._left = f"Job {name} goes on without this terminal."
         logger.info("Submitted %s to %s.", name, self._cluster.url)
 
     def _end(self, name: str, end: Ending) -> int:

@@ -73,6 +73,11 @@ def test_a_filled_file_is_what_rays_schema_expects(name: str, tmp_path: Path) ->
         ("head_node_type: head", "head_node_type: boss", "head_node_type"),
         ("type: aws", "type: awss", "awss"),
         ("cluster_name: midb-ray", "cluster_name: [", "not valid YAML"),
+        (
+            "registry.example/midb-ray-boost",
+            "<registry>/midb-ray-boost",
+            "'<registry>/midb-ray-boost.*' is no name of an image",
+        ),
     ],
 )
 def test_a_mistake_in_a_filled_file_is_said_in_one_line(was: str, now: str, said: str, tmp_path: Path) -> None:
@@ -94,6 +99,35 @@ def test_a_token_is_made_once_for_its_owner_alone(tmp_path: Path, monkeypatch: p
     assert token != "of-another-cluster-0123456789abcdef"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert launch.ensure_token().read_text(encoding="utf-8") == token
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (b"hush", 0o666, r"may read or replace .* \(mode 666\)"),
+        (b"hush", 0o640, r"\(mode 640\)"),
+        (b"hush\nhush", 0o600, "is no token: expected one line of ASCII"),
+        (b"hush\xff", 0o600, "is no token: expected one line of ASCII"),
+        (b" \n", 0o600, "is empty"),
+    ],
+)
+def test_a_token_that_is_none_or_not_ones_own_is_refused_and_not_shown(
+    content: bytes, mode: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_bytes(content)
+    (tmp_path / ".ray" / "auth_token").chmod(mode)
+    with pytest.raises(UserError, match=words) as refused:
+        launch.ensure_token()
+    assert "hush" not in str(refused.value)
+
+
+def test_a_local_cluster_without_addresses_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("cluster_name: x\nprovider: {type: local}\nauth: {ssh_user: x}\n")
+    with pytest.raises(UserError, match="Please supply a `head_ip`"):
+        launch.check(str(path))
 
 
 def test_an_unfilled_file_costs_nothing_not_even_a_token(

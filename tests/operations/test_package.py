@@ -100,6 +100,55 @@ def test_the_limit_is_that_of_the_dashboard_as_uploads_go_through_it(tmp_path) -
         package.refuse_large(fits._replace(size=package.limit() + 1))
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (".env", ".env"),
+        ("deploy/.env.production", "deploy/.env.production"),
+        (".ssh/id_ed25519", ".ssh/"),
+        (".aws/credentials", ".aws/"),
+        ("home/.netrc", "home/.netrc"),
+        (".ray/auth_token", ".ray/auth_token"),
+        ("keys/head.pem", "keys/head.pem"),
+        ("keys/id_rsa", "keys/id_rsa"),
+    ],
+)
+def test_a_secret_is_named_and_not_uploaded_and_the_advice_helps(tmp_path, monkeypatch, capsys, name, shown) -> None:
+    place = tmp_path / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("-----BEGIN OPENSSH PRIVATE KEY-----")
+    (tmp_path / "code.py").write_text("x")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
+    command = ["--address", "http://127.0.0.1:1", "--working-dir", str(tmp_path), "--", "boost", "--output", "/out"]
+    assert cli.submit(command) == 2
+    said = capsys.readouterr().err
+    assert f"--exclude {shown}, or the same in lines of a file .rayignore" in said
+    package.refuse_secrets(package.measure(tmp_path, [shown]))
+    (tmp_path / ".rayignore").write_text(shown)
+    package.refuse_secrets(package.measure(tmp_path))
+
+
+def test_what_only_looks_like_a_secret_is_uploaded(tmp_path) -> None:
+    write(
+        tmp_path,
+        certificates__ca_dot_pem="BEGIN CERTIFICATE",
+        id_map="{}",
+        _dot_env_dot_example="A=",
+        a__credentials_dot_py="",
+    )
+    for place in tmp_path.rglob("*_dot_*"):
+        place.rename(place.with_name(place.name.replace("_dot_", ".")))
+    package.refuse_secrets(package.measure(tmp_path))
+
+
+def test_a_name_that_is_no_utf8_is_told_and_can_be_left_out(tmp_path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    with pytest.raises(UserError, match=r"caf\?\.txt is no UTF-8 .* --exclude 'caf\?\.txt'") as refusal:
+        package.measure(tmp_path)
+    str(refusal.value).encode()
+    assert package.measure(tmp_path, ["caf?.txt"]).files == {}
+
+
 def test_what_cannot_be_packaged_is_named(tmp_path) -> None:
     with pytest.raises(UserError, match="is not a folder"):
         package.measure(tmp_path / "none")

@@ -12,8 +12,9 @@ import pytest
 
 from midb_ray import cli
 from midb_ray.errors import UserError
-from midb_ray.operations import access, entrypoint, submit
+from midb_ray.operations import access, auth_token, entrypoint, submit
 from midb_ray.operations import follow as following
+from midb_ray.operations.submit_settings import SubmitSettings
 
 JOBS = ("boost", "score")
 
@@ -67,6 +68,32 @@ def test_a_value_of_a_secret_goes_nowhere_and_is_not_repeated(monkeypatch, capsy
     assert "hush" not in said
 
 
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (["--config", "job.yaml"], "The job's --config contains the value of API_KEY"),
+        (["--config", "uri.yaml"], "A URI in the job's --config holds a password"),
+        (["--input", "s3://KEY:whisper@bucket/in"], "A URI in the job's arguments holds a password"),
+        (["--input=https://user:whisper@host/x"], "A URI in the job's arguments holds a password"),
+    ],
+)
+def test_a_secret_in_the_configuration_or_in_a_uri_goes_nowhere(monkeypatch, capsys, tmp_path, job, words) -> None:
+    (tmp_path / "job.yaml").write_text("engine:\n  url: http://host/?key=hush\n")
+    (tmp_path / "uri.yaml").write_text("input: s3://KEY:whisper@bucket/in\n")
+    monkeypatch.setenv("API_KEY", "hush")
+    command = ["--secrets", "API_KEY", "--working-dir", str(tmp_path), "--", "boost", "--output", "/out"]
+    assert cli.submit([*command, *job]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "hush" not in said
+    assert "whisper" not in said
+
+
+def test_a_uri_with_an_at_sign_elsewhere_is_no_password() -> None:
+    job = ("--input", "abfss://data@account.example/in", "hdfs://name:8020/in@2", "gs://anonymous@bucket/x")
+    submit.refuse_values((), submit.Job(job, None, False))
+
+
 def test_a_missing_secret_ends_the_job_before_it_begins(monkeypatch, capsys) -> None:
     monkeypatch.delenv("ABSENT", raising=False)
     monkeypatch.setenv("EMPTY", "")
@@ -84,6 +111,12 @@ def test_an_address_that_takes_no_jobs_is_told(address) -> None:
         access.url_of(address)
 
 
+def test_an_address_with_a_password_is_refused_and_not_shown() -> None:
+    with pytest.raises(UserError, match="holds a user name or a password") as refused:
+        access.url_of("http://user:hush@head:8265")
+    assert "hush" not in str(refused.value)
+
+
 def test_a_given_address_wins_over_rays_variables(monkeypatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "http://other:8265")
     assert access.url_of("http://head:8265/") == "http://head:8265"
@@ -91,17 +124,21 @@ def test_a_given_address_wins_over_rays_variables(monkeypatch) -> None:
 
 
 def test_a_token_is_looked_for_where_ray_looks(monkeypatch, tmp_path) -> None:
-    assert access.token() is None
+    assert auth_token.find() is None
     home = tmp_path / "home" / ".ray"
     home.mkdir(parents=True)
-    (home / "auth_token").write_text("at home\n")
-    assert access.token() == ("at home", str(home / "auth_token"))
+    (home / "auth_token").write_text("at-home\n")
+    assert auth_token.find() == ("at-home", str(home / "auth_token"))
     (tmp_path / "named").write_text("")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "named"))
     with pytest.raises(UserError, match="is empty"):
-        access.token()
+        auth_token.find()
     monkeypatch.setenv("RAY_AUTH_TOKEN", "inline")
-    assert access.token() == ("inline", "RAY_AUTH_TOKEN")
+    assert auth_token.find() == ("inline", "RAY_AUTH_TOKEN")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "hush\nhush")
+    with pytest.raises(UserError, match="What RAY_AUTH_TOKEN holds is no token") as refused:
+        auth_token.find()
+    assert "hush" not in str(refused.value)
 
 
 # Clusters that do not let us in
@@ -112,14 +149,25 @@ def dashboard() -> Iterator[Callable[..., str]]:
     """`dashboard(mode, version)` is the address of something that answers as a dashboard does to somebody with a token."""
     servers = []
 
-    def start(mode: str | None, version: str = "2.60.0", status: int = 200) -> str:
+    def start(
+        mode: str | None,
+        version: object = "2.60.0",
+        status: int = 200,
+        job: bytes = b"",
+        heard: list[str] | None = None,
+    ) -> str:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                public = self.path == "/api/authentication_mode"
+                public = self.path.endswith("/api/authentication_mode")
+                if heard is not None:
+                    heard.append(f"{self.path} {self.headers['Authorization']}")
                 answer = {"authentication_mode": mode} if public else {"ray_version": version}
                 self.send_response(200 if public else status)
                 self.end_headers()
-                self.wfile.write(b"hello" if mode is None else json.dumps(answer).encode())
+                if self.path.startswith("/api/jobs/"):
+                    self.wfile.write(job)
+                else:
+                    self.wfile.write(b"hello" if mode is None else json.dumps(answer).encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -153,6 +201,46 @@ def test_every_way_not_to_be_let_in_is_one_sentence(dashboard, monkeypatch) -> N
     assert "does not let in the token from RAY_AUTH_TOKEN" in refusal(dashboard("token", status=403))
     assert "runs Ray 2.9.3 and this machine Ray" in refusal(dashboard("token", version="2.9.3"))
     assert "Cannot reach" in refusal(dashboard("token", status=503))
+    assert "it is no Ray dashboard (Invalid version: 'abc')" in refusal(dashboard("token", version="abc"))
+    assert "it is no Ray dashboard" in refusal(dashboard("token", version=None))
+
+
+def test_the_token_goes_through_no_proxy_and_netrc_does_not_take_its_place(dashboard, monkeypatch, tmp_path) -> None:
+    import ray
+
+    of_proxy: list[str] = []
+    of_cluster: list[str] = []
+    proxy = dashboard("token", ray.__version__, heard=of_proxy)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".netrc").write_text("machine 127.0.0.1 login u password p\ndefault login u password p\n")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
+    access.Cluster(dashboard("token", ray.__version__, heard=of_cluster))
+    assert of_cluster[0] == "/api/authentication_mode None"
+    assert of_cluster[1] == "/api/version Bearer token"
+    assert "without a proxy" in refusal("http://cluster.invalid:8265")
+    assert of_proxy == []
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[1]", b'{"type": "SUBMISSION", "status": "WEIRD"}'])
+def test_what_an_ingress_answers_in_the_dashboards_place_does_not_end_the_following(
+    dashboard, monkeypatch, answer
+) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
+    cluster = access.Cluster(dashboard("token", ray.__version__, job=answer))
+    with pytest.raises(access.OutOfReachError, match="dashboard"):
+        cluster.info("job")
+
+
+def test_certificates_that_are_not_there_are_named(monkeypatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    assert "/nowhere.pem that REQUESTS_CA_BUNDLE names" in refusal("https://127.0.0.1:1")
 
 
 def test_a_cluster_without_tokens_must_be_wanted_and_on_this_machine(dashboard) -> None:
@@ -179,6 +267,7 @@ def test_a_cluster_without_tokens_must_be_wanted_and_on_this_machine(dashboard) 
         (("FAILED", 4, None, "cap"), 4, False),
         (("FAILED", -9, None, "Killed"), 3, True),
         (("FAILED", 137, None, "Killed"), 3, True),
+        (("FAILED", 255, None, "exit(-1)"), 255, False),
         (("FAILED", 127, None, "sh: 1: exec: python: not found"), 2, False),
         (("FAILED", 1, None, "python: Error while finding module …: No module named 'midb_ray'"), 2, False),
         (("FAILED", None, "JOB_SUPERVISOR_ACTOR_DIED", "the node died"), 3, True),
@@ -222,3 +311,38 @@ def test_over_connections_that_break_a_log_is_written_once(monkeypatch) -> None:
 def test_a_head_that_begins_anew_has_lost_the_job() -> None:
     found = following.follow(Wires([["one\n"]], unknown=True), "job", lambda _: None, 60)
     assert (found.code, found.lost, found.with_head) == (3, True, True)
+
+
+class Taking:
+    """A cluster that takes every job, or none."""
+
+    url, prefix = "http://head:8265", ""
+
+    def __init__(self, takes: bool) -> None:
+        self.takes = takes
+
+    def submit(self, *_: object) -> None:
+        if not self.takes:
+            raise access.OutOfReachError("refused")
+
+
+@pytest.mark.parametrize(
+    ("takes", "is_lost", "words", "is_there"),
+    [
+        (True, False, "goes on without this terminal.", True),
+        (True, True, "was lost and is not submitted again; the same command goes on from there.", False),
+        (False, False, "goes on without this terminal, if the cluster took it at all.", True),
+    ],
+)
+def test_who_leaves_is_told_what_is_true_of_the_job(monkeypatch, caplog, takes, is_lost, words, is_there) -> None:
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    lost = following.Ending(3, True, "it was killed")
+    monkeypatch.setattr(submit, "follow", (lambda *_: lost) if is_lost else leave)
+    monkeypatch.setattr(submit.time, "sleep", leave)
+    job = submit.Job(("boost",), "/out", False)
+    with caplog.at_level("INFO", logger="midb_ray"):
+        assert submit._Submission(SubmitSettings(), job, Taking(takes), {}).run() == 130
+    assert words in caplog.text
+    assert ("Stop it:" in caplog.text) is is_there
