@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import math
 import os
 import platform
 import sys
@@ -64,10 +65,10 @@ def relayed(text: str, source: str, process: object, host: object) -> str:
     """A line that Ray brings from another process: our own objects with their source, anything else as the message of one."""
     try:
         found = json.loads(text)
-    except ValueError:
-        found = None
-    if isinstance(found, dict) and {"time", "level", "message"} <= found.keys():
-        return json.dumps({**found, "source": source}, ensure_ascii=False)
+        if isinstance(found, dict) and {"time", "level", "message"} <= found.keys():
+            return _written({**found, "source": source})
+    except (ValueError, RecursionError):  # the latter for brackets a thousand deep
+        pass
     return _object(None, "info", text, process=process, host=host, source=source)
 
 
@@ -80,4 +81,19 @@ def _object(created: float | None, level: str, message: str, **more: Any) -> str
         "message": message,
         "host": platform.node(),
     }
-    return json.dumps({**found, **more}, ensure_ascii=False, default=str)
+    return _written({**found, **more})
+
+
+def _written(found: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(found, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:  # JSON has no word for what is no number: null
+        return json.dumps(_finite(found), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

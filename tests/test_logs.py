@@ -46,6 +46,21 @@ def test_a_line_is_one_object_whatever_is_in_the_message(as_json) -> None:
     assert logs.environment() == {logs.VARIABLE: "json"}
 
 
+def strict(text: str):
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_what_is_no_number_is_null(as_json) -> None:
+    figures = {"loss": float("nan"), "by": [{"eta": float("inf"), "rows": 3}], "share": (0.5, float("-inf"))}
+    found = strict(written(lambda logger: logger.info("step 1", extra=logs.figures(figures))))
+    assert found["figures"] == {"loss": None, "by": [{"eta": None, "rows": 3}], "share": [0.5, None]}
+    told = '{"time": "t", "level": "info", "message": "m", "figures": {"loss": NaN}}'
+    assert strict(logs.relayed(told, "Engine", 7, "10.0.0.1"))["figures"] == {"loss": None}
+
+
 def test_a_traceback_stands_in_the_line(as_json) -> None:
     def fail(logger: logging.Logger) -> None:
         try:
@@ -62,7 +77,7 @@ def test_a_traceback_stands_in_the_line(as_json) -> None:
 def test_lines_of_other_processes_keep_what_they_are_and_say_where_they_come_from(as_json) -> None:
     own = json.loads(logs.relayed(logs.line("The engine is up.", "info"), "Engine", 7, "10.0.0.1"))
     assert (own["message"], own["level"], own["source"]) == ("The engine is up.", "info", "Engine")
-    for text in ("Traceback: no", '{"not": "ours"}', "[1]", "7"):
+    for text in ("Traceback: no", '{"not": "ours"}', "[1]", "7", '{"a":' * 5000, "9" * 5000):
         found = json.loads(logs.relayed(text, "Engine", 7, "10.0.0.1"))
         assert (found["message"], found["process"], found["host"]) == (text, 7, "10.0.0.1")
 

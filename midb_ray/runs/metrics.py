@@ -5,7 +5,6 @@ Ray puts `ray_` before these names, and Prometheus' convention `_total` behind t
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import time
@@ -56,7 +55,6 @@ METRICS: Final[Mapping[str, Metric]] = {
     "midb_ray_validation_loss": Metric("gauge", (*_JOB, "language"), "Loss on held-out revisions of a language."),
 }
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 
 
 class Metrics:
@@ -64,7 +62,7 @@ class Metrics:
 
     def __init__(self, **labels: str) -> None:
         """`run` among the labels is the run folder's URI."""
-        self._labels = labels if "run" not in labels else {**labels, "run": _CREDENTIALS.sub("", labels["run"])}
+        self._labels = labels if "run" not in labels else {**labels, "run": shown(labels["run"])}
         self._made: dict[str, Any] = {}
         self._gauges: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._lock = threading.Lock()
@@ -101,6 +99,16 @@ class Metrics:
             self._made[name] = made
         # `Counter.inc` refuses 0, and a `Gauge` does no more than this.
         self._made[name]._record(float(value), tags={**self._labels, **labels})
+
+
+def shown(run: str) -> str:
+    """A run folder's URI without credentials and query. A bucket's name has neither : nor @; a secret may hold @, / and ?."""
+    scheme, separator, rest = run.partition("://")
+    if not separator:
+        return run
+    if {":", "@"} & set(rest.partition("/")[0]):
+        rest = rest.rpartition("@")[2]
+    return f"{scheme}://{rest.partition('?')[0]}"
 
 
 def _repeat(metrics: weakref.ref[Metrics]) -> None:

@@ -56,6 +56,24 @@ def test_a_name_that_does_not_stand_in_the_table_is_a_mistake() -> None:
         Metrics().count("midb_ray_rows_done", 1)
 
 
+@pytest.mark.parametrize(
+    ("uri", "label"),
+    [
+        ("s3://key:secret@bucket/run", "s3://bucket/run"),
+        ("s3://key:s/e/c@bucket/run", "s3://bucket/run"),
+        ("s3://key:s@e/c?r@bucket/run", "s3://bucket/run"),
+        ("s3://key@bucket", "s3://bucket"),
+        ("s3://bucket/run?secret_key=secret&region=x", "s3://bucket/run"),
+        ("s3://key:secret@bucket/run?session_token=t", "s3://bucket/run"),
+        ("s3://bucket/me@home/run:2", "s3://bucket/me@home/run:2"),
+        ("hf://datasets/me/set@v1/run", "hf://datasets/me/set@v1/run"),
+        ("/shared/me@home/run?", "/shared/me@home/run?"),
+    ],
+)
+def test_labels_show_no_part_of_a_secret(uri: str, label: str) -> None:
+    assert Metrics(run=uri)._labels["run"] == label
+
+
 def test_labels_carry_no_credentials(ray_cluster) -> None:
     told = Metrics(job_name="boost", run="s3://key:secret@bucket/run")
     assert told._labels["run"] == "s3://bucket/run"
