@@ -19,12 +19,12 @@ COPY midb_ray midb_ray
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:3.11.14-slim-bookworm
-# rsync: the cluster launcher copies into the container with it. wget: KubeRay's probes. g++: Triton and
-# torch.compile, and so vLLM, compile their launchers with it while a model loads.
+# rsync: the cluster launcher copies into the container with it. openssh-client: where this is the head, it sets up workers
+# with it. wget: KubeRay's probes. g++: Triton and torch.compile, and so vLLM, compile their launchers with it while a model loads.
 # Not pinned: Debian keeps only a package's newest security fix, so a pin breaks the build at the next one; the base's tag is exact.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ rsync wget \
+    && apt-get install -y --no-install-recommends g++ openssh-client rsync wget \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 1000 ray \
     && useradd --uid 1000 --gid ray --create-home --shell /bin/bash ray \

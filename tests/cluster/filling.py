@@ -15,7 +15,7 @@ FILES = (*CLOUDS, "local")
 _BLANK = re.compile(r"!(FILL_IN_\w+)(?: FILL_IN_REGISTRY(\S+))?")
 _VALUES = {
     "FILL_IN_REGION": "eu-central-1",
-    "FILL_IN_STORAGE": "--env=MIDB_RAY_STORAGE=s3://bucket/midb-ray",
+    "FILL_IN_STORAGE": "--volume=/mnt/share:/mnt/share",
     "FILL_IN_WORKER_ADDRESSES": "[10.0.0.2, 10.0.0.3]",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.cluster import dockerfiles
+from tests.cluster import dockerfiles, filling
 from tests.cluster.dockerfiles import FOLDER, NAMES, ROOT, pins
 
 PINS = {name: pins(FOLDER / f"{name}.constraints.txt") for name in NAMES}
@@ -82,6 +83,20 @@ def test_hadolint_finds_faults(was: str, now: str, found: str) -> None:
 def test_our_rules_find_faults(was: str, now: str, found: str) -> None:
     assert was in SOURCES["cpu"]
     assert found in dockerfiles.faults(SOURCES["cpu"].replace(was, now))
+
+
+@pytest.mark.parametrize("name", filling.FILES)
+def test_every_image_that_a_head_may_run_can_set_up_workers(name: str) -> None:
+    """The launcher on the head reaches them by SSH and copies with rsync, both from inside its container."""
+    cloud = filling.cluster(name)["docker"]["image"]
+    heads = re.findall(r"midb-ray-(\w+)", cloud if name in filling.CLOUDS else filling.text(name))
+    heads = [head for head in heads if head in NAMES]
+    assert heads
+    for head in heads:
+        [installed] = [
+            rest for word, rest in dockerfiles.last_stage(SOURCES[head]) if word == "RUN" and "apt-get" in rest
+        ]
+        assert {"openssh-client", "rsync"} <= set(installed.split()), head
 
 
 def test_one_python_on_all_nodes() -> None:

@@ -20,6 +20,7 @@ from midb_ray import cli, config
 from midb_ray.boosting.settings import BoostSettings
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.quality.settings import ScoreSettings
+from midb_ray.runs import cluster as running
 from midb_ray.runs import labels
 from midb_ray.training.settings import TrainSettings
 from tests.cluster import manifests
@@ -190,6 +191,22 @@ def test_a_job_leaves_nothing_behind_and_ends(job: Any) -> None:
     assert job["backoffLimit"] >= 1
     assert 0 < job["activeDeadlineSeconds"] <= 7 * 86400
     assert job["submitterPodTemplate"]["spec"]["restartPolicy"] == "Never"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in JOBS])
+def test_a_file_says_how_long_a_job_may_cost_in_all_its_tries(name: str) -> None:
+    """KubeRay counts the deadline of each try anew."""
+    job = dict(JOBS)[name]
+    [days] = re.findall(r"(\d+) days at most in all tries", (manifests.FOLDER / name).read_text())
+    assert int(days) * 86400 == (job["backoffLimit"] + 1) * job["activeDeadlineSeconds"]
+
+
+@every_cluster
+def test_the_tasks_of_planning_fit_the_cpu_workers(cluster: Any) -> None:
+    for group in cluster["workerGroupSpecs"]:
+        if group["labels"][labels.WORK] == "cpu":
+            limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+            assert group["maxReplicas"] * amount(limits["cpu"]) >= running._WAITING * 0.5
 
 
 @every_job
