@@ -11,16 +11,13 @@ from midb_ray.errors import UserError
 from midb_ray.operations import forecast, forecast_table
 from midb_ray.operations.forecast_settings import PlanSettings
 
-_WIDE = 140  # columns where the output is no terminal: tables in a log are not to be cut
+_WIDE = 160  # columns where the output is no terminal: tables in a log are not to be cut
 
 
 def tell(settings: PlanSettings) -> None:
     """Print the forecast and write the file that was asked for. Raises `UserError`."""
     found = forecast.plan(settings)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    forecast_table.show(console, settings, found)
+    forecast_table.show(console(), settings, found)
     if settings.write is not None:
         try:
             Path(settings.write).write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
@@ -28,3 +25,9 @@ def tell(settings: PlanSettings) -> None:
             raise UserError(
                 f"Cannot write {settings.write}: {error.strerror}; give another file with --write."
             ) from None
+
+
+def console() -> Console:
+    """Where it is shown. Names of models, machines and languages are printed as they are, brackets and all."""
+    found = Console(markup=False, emoji=False)
+    return found if found.is_terminal else Console(width=_WIDE, markup=False, emoji=False)

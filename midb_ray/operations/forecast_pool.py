@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from midb_ray.operations.estimates import Estimate
 from midb_ray.operations.memory_fit import Fit
 from midb_ray.operations.pace import Pace
-from midb_ray.operations.prices import Machine, Prices
+from midb_ray.operations.prices import MARKETS, Cluster, Machine, Market, Prices
 
-Market = Literal["spot", "on_demand"]
-MARKETS: Final[tuple[Market, ...]] = ("spot", "on_demand")
-MOST = 4096  # replicas that are thought of
+MOST: Final = 4096  # replicas that are thought of
+_MOSTLY: Final = 0.5  # share of what is paid from which on it mostly goes into starts and idle nodes
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,16 @@ class Needs:
 
 @dataclass(frozen=True)
 class Offer:
-    """A pool of `replicas` on `nodes` of a machine: hours from asking for the nodes to the last shard, and cost by market."""
+    """A pool of `replicas` on `nodes` of a machine: hours from asking for the nodes to the last shard, cost by market, and the part
+    of it that goes into nodes that start or are idle. `cluster` says where a cluster file has the machine."""
 
     machine: str
-    cluster: str | None
+    cluster: Cluster | None
     replicas: int
     nodes: int
     hours: Estimate
     cost: dict[Market, Estimate]
+    overhead: float
     fit: Fit
 
     @property
@@ -45,15 +46,25 @@ class Offer:
         market = min(self.cost, key=lambda one: self.cost[one].value)
         return market, self.cost[market]
 
+    @property
+    def mostly_overhead(self) -> bool:
+        """Whether most of what is paid goes into nodes that start or are idle."""
+        return self.overhead > _MOSTLY
+
+    def started_by(self, market: Market) -> Cluster | None:
+        """Where a cluster file has such machines in this market."""
+        return self.cluster if self.cluster is not None and self.cluster.market == market else None
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
         return {
             "machine": self.machine,
-            "cluster": self.cluster,
+            "cluster": None if self.cluster is None else self.cluster.model_dump(),
             "replicas": self.replicas,
             "nodes": self.nodes,
             "hours": self.hours.to_dict(),
             "cost": {market: cost.to_dict() for market, cost in self.cost.items()},
+            "overhead": self.overhead,
             "memory": {"verdict": self.fit.verdict, "words": self.fit.words},
         }
 
@@ -63,38 +74,43 @@ def offer(name: str, machine: Machine, prices: Prices, needs: Needs, replicas: i
     nodes = math.ceil(replicas / machine.replicas(needs.gpus, needs.cpus))
     wall = needs.pace.wall(needs.work, replicas, machine.speed).times(1 / 3600)
     hours = wall.plus(prices.boot_minutes / 60)
+    paid = hours.plus(prices.idle_minutes / 60)
+    unworked = (prices.boot_minutes + prices.idle_minutes) / 60 + needs.pace.fixed / 3600
     cost: dict[Market, Estimate] = {
-        market: hours.times(nodes * price + prices.head)
+        market: paid.times(nodes * price + prices.head)
         for market in MARKETS
         if (price := machine.price(market)) is not None
     }
-    return Offer(name, machine.cluster, replicas, nodes, hours, cost, fit)
+    return Offer(name, machine.cluster, replicas, nodes, hours, cost, unworked / paid.value if paid.value else 0.0, fit)
 
 
 def within(
     name: str, machine: Machine, prices: Prices, needs: Needs, fit: Fit, deadline: float | None, budget: float | None
 ) -> Offer | None:
-    """The smallest pool that keeps the deadline, or, where there is none, the largest that keeps the budget; with both, the first
-    if it keeps the second too. Both are kept if the upper end of the interval does. None where no pool does."""
+    """The smallest pool that keeps the deadline, or, where there is none, the fastest that keeps the budget, with more nodes only
+    as long as most of what is paid is work; with both, the smallest that keeps both. A bound is kept if the upper end of the interval
+    does. None where no pool does."""
     sizes = _sizes(machine.replicas(needs.gpus, needs.cpus))
     offers = (offer(name, machine, prices, needs, size, fit) for size in sizes)
     if deadline is not None:
-        found = next((one for one in offers if one.hours.high <= deadline), None)
-        return found if found is None or budget is None or _affordable(found, budget) else None
+        keeping = (one for one in offers if one.hours.high <= deadline)
+        return next((one for one in keeping if budget is None or _affordable(one, budget)), None)
     best = None
     for one in offers:
         if budget is None or not _affordable(one, budget):
             continue
+        if best is not None and one.nodes > best.nodes and one.mostly_overhead:
+            break  # and so are all larger ones
         if best is None or one.hours.value < 0.98 * best.hours.value:  # more engines that gain nothing are no better
             best = one
     return best
 
 
 def best(offers: Iterable[Offer], deadline: float | None) -> Offer | None:
-    """With a deadline the cheapest offer, else the fastest."""
+    """With a deadline the cheapest offer, else the fastest of those in which most of what is paid is work, or of all."""
     if deadline is not None:
         return min(offers, key=lambda one: (one.cheapest[1].value, one.hours.value), default=None)
-    return min(offers, key=lambda one: (one.hours.value, one.cheapest[1].value), default=None)
+    return min(offers, key=lambda one: (one.mostly_overhead, one.hours.value, one.cheapest[1].value), default=None)
 
 
 def _affordable(one: Offer, budget: float) -> bool:

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from midb_ray.operations.estimates import Estimate
 from midb_ray.operations.forecast import Amounts, Forecast
-from midb_ray.operations.forecast_pool import MARKETS, Offer
+from midb_ray.operations.forecast_pool import Offer
 from midb_ray.operations.forecast_settings import PlanSettings
+from midb_ray.operations.prices import MARKETS, Market
 
 
 def show(console: Console, settings: PlanSettings, found: Forecast) -> None:
@@ -36,6 +37,12 @@ def show(console: Console, settings: PlanSettings, found: Forecast) -> None:
         console.print(f"The server asks {found.served.value:,.2f} {_margin(found.served)}, as it did for the pilot.")
     if found.offers:
         console.print(_offers(found.offers, found, f"A pool of {found.replicas}"))
+        boot, idle = found.prices.boot_minutes, found.prices.idle_minutes
+        console.print(
+            f"In the cost of each node: {boot:g} min until it is up, and {idle:g} min idle after the last shard (idle_minutes), "
+            "which `ray down` saves. Machines and markets without a cluster file are offers: put them into one first.",
+            highlight=False,
+        )
     for name, fit in found.fits.items():
         if fit.verdict == "too small":
             console.print(f"{name} is too small: {fit.words}.", highlight=False, soft_wrap=True)
@@ -85,16 +92,17 @@ def _offers(offers: list[Offer], found: Forecast, title: str) -> Table:
         "replicas",
         "nodes",
         "up for",
-        *(f"{market.replace('_', '-')} {found.prices.currency}" for market in MARKETS),
+        *(f"{_name(market)} {found.prices.currency}" for market in MARKETS),
     ):
-        table.add_column(name, justify="left" if name == "machine" else "right")
+        first = name == "machine"  # a name that is cut is no use to --machine
+        table.add_column(name, justify="left" if first else "right", no_wrap=first)
     table.add_column("memory")
     table.add_column("cluster file")
     for one in offers:
         costs = [_money(one.cost[market]) if market in one.cost else "–" for market in MARKETS]
         table.add_row(
             *(one.machine, f"{one.replicas:,}", f"{one.nodes:,}", _interval(one.hours), *costs),
-            *(one.fit.verdict, one.cluster or "–"),
+            *(one.fit.verdict, _cluster(one)),
         )
     return table
 
@@ -109,12 +117,39 @@ def _show_choice(console: Console, settings: PlanSettings, found: Forecast) -> N
     console.print(_offers(found.kept, found, f"Within {told}, at the upper end of the interval"))
     market, cost = found.choice.cheapest
     console.print(
-        f"Take {found.choice.replicas:,} replicas on {found.choice.nodes:,} x {found.choice.machine} ({market.replace('_', '-')}): "
-        f"{_interval(found.choice.hours)}, {_money(cost)} {found.prices.currency}; pool.replicas {found.choice.replicas}"
-        f"{f', {found.choice.cluster}' if found.choice.cluster else ''}.",
+        f"Take {found.choice.replicas:,} replicas on {found.choice.nodes:,} x {found.choice.machine} ({_name(market)}): "
+        f"{_interval(found.choice.hours)}, {_money(cost)} {found.prices.currency}; pool.replicas {found.choice.replicas}, "
+        f"{_start(found.choice, market)}.",
         style="bold",
         highlight=False,
     )
+
+
+def _cluster(one: Offer) -> str:
+    if one.cluster is None:
+        return "–"
+    priced = "" if one.cluster.market in one.cost else ", no price"
+    return f"{one.cluster.file}: {one.cluster.max_workers} {_name(one.cluster.market)}{priced}"
+
+
+def _start(one: Offer, market: Market) -> str:
+    """What starts these machines."""
+    cluster = one.started_by(market)
+    if cluster is None:
+        other = "" if one.cluster is None else f" ({one.cluster.file} has them {_asked(one.cluster.market)})"
+        return f"no cluster file has such machines {_asked(market)}{other}: put them into one first"
+    if one.nodes <= cluster.max_workers:
+        return cluster.file
+    more = one.nodes - cluster.max_workers
+    return f"{cluster.file}: raise max_workers of {cluster.node_type} to {one.nodes} there, and that of the whole file by {more}"
+
+
+def _asked(market: Market) -> str:
+    return "as spot capacity" if market == "spot" else "on demand"
+
+
+def _name(market: Market) -> str:
+    return market.replace("_", "-")
 
 
 def _margin(one: Estimate) -> str:

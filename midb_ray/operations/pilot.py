@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -99,8 +100,20 @@ def _read(run: str) -> Pilot:
         counted,
         [beat for place, part in enumerate(parts) for beat in _beats(part.figures, int(when.get(place, "0")))],
         figures,
-        float(summary["spent"]["hours"]) * 3600,
+        _seconds(run, summary),
     )
+
+
+def _seconds(run: str, summary: dict[str, Any]) -> float:
+    """How long the pool was up."""
+    spent = summary.get("spent")
+    hours = spent.get("hours") if isinstance(spent, dict) else None
+    if isinstance(hours, bool) or not isinstance(hours, (int, float)) or not 0 <= hours < math.inf:
+        raise UserError(
+            f"{storage.join(run, 'summary.json')} does not say how long the pool was up: expected a number at spent.hours, found "
+            f"{hours!r}; make the pilot again with this version."
+        )
+    return float(hours) * 3600
 
 
 def _taken(run: str, schema: pa.Schema, part: int, figures: Figures) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import pydantic
 
@@ -13,6 +13,22 @@ from midb_ray.engines import room
 from midb_ray.errors import UserError
 
 SHIPPED = Path(__file__).with_name("prices.yaml")
+
+Market = Literal["spot", "on_demand"]
+MARKETS: Final[tuple[Market, ...]] = ("spot", "on_demand")
+
+
+class Cluster(Settings):
+    """The machines of a cluster file on which a pool's engines may run: those of one node type, in one market."""
+
+    file: str
+    """The cluster file."""
+    node_type: str
+    """What these machines are called in its available_node_types."""
+    market: Market
+    """How it asks for them."""
+    max_workers: int = pydantic.Field(ge=1)
+    """How many of them it starts."""
 
 
 class Machine(Settings):
@@ -32,8 +48,8 @@ class Machine(Settings):
     """Price of an hour."""
     spot: float | None = pydantic.Field(None, ge=0)
     """Price of an hour of spot capacity; none: unknown."""
-    cluster: str | None = None
-    """The cluster file that has such machines."""
+    cluster: Cluster | None = None
+    """Where a cluster file has such machines for engines; none: nowhere."""
     speed: float = pydantic.Field(1.0, gt=0)
     """How much faster it is than the machine of the pilot: yours to measure."""
 
@@ -43,7 +59,7 @@ class Machine(Settings):
             return 0  # nobody pays for GPUs that are not asked for
         return room.places(room.Node(self.cpus - 1, self.gpus), cpus, gpus)
 
-    def price(self, market: str) -> float | None:
+    def price(self, market: Market) -> float | None:
         """What an hour costs, spot or on_demand."""
         return self.spot if market == "spot" else self.on_demand
 
@@ -61,6 +77,8 @@ class Prices(Settings):
     """Price of an hour of the head node, which no pool runs without."""
     boot_minutes: float = pydantic.Field(0, ge=0)
     """Minutes from asking for a node until Ray runs on it; they are paid too."""
+    idle_minutes: float = pydantic.Field(40, ge=0)
+    """Minutes that a node is kept after its last work (idle_timeout_minutes of the cluster file); they are paid too."""
     machines: dict[str, Machine] = pydantic.Field(min_length=1)
     """Worker nodes by name."""
 

@@ -12,7 +12,7 @@ import pytest
 
 import midb_ray
 from midb_ray import cli
-from midb_ray.operations import forecast
+from midb_ray.operations import forecast, forecast_door, forecast_table
 from midb_ray.operations.forecast_settings import PlanSettings
 from tests.operations.pilots import FRAME, SECONDS, START, corpus, make, row, tokens
 
@@ -21,8 +21,11 @@ TABLE = """
 currency: EUR
 head: 1
 boot_minutes: 6
+idle_minutes: 30
 machines:
-  small: {cpus: 5, gigabytes: 32, on_demand: 2, spot: 0.5, cluster: cluster/mine.yaml}
+  small:
+    {cpus: 5, gigabytes: 32, on_demand: 2, spot: 0.5,
+     cluster: {file: cluster/mine.yaml, node_type: cpu, market: spot, max_workers: 2}}
 """
 
 
@@ -54,8 +57,8 @@ def test_tokens_time_and_money_follow_from_the_pilot(tmp_path, table) -> None:
     (offer,) = found.offers
     hours = seconds / 3600 + 0.1
     assert (offer.nodes, offer.hours.value) == (1, pytest.approx(hours))
-    assert offer.cost["spot"].value == pytest.approx(hours * (0.5 + 1))
-    assert offer.cost["on_demand"].value == pytest.approx(hours * (2 + 1))
+    assert offer.cost["spot"].value == pytest.approx((hours + 0.5) * (0.5 + 1))
+    assert offer.cost["on_demand"].value == pytest.approx((hours + 0.5) * (2 + 1))
     json.dumps(found.to_dict())
 
 
@@ -110,6 +113,56 @@ def test_what_is_no_pilot_is_refused(tmp_path, capsys) -> None:
     (pilot / "summary.json").write_text('{"complete": false}')
     assert cli.plan(["--pilot", str(pilot), "--input", str(given)]) == 2
     assert "not complete" in capsys.readouterr().err
+    for spent in ("", ', "spent": {}', ', "spent": {"hours": "2"}'):
+        (pilot / "summary.json").write_text(f'{{"complete": true, "shards": 1{spent}}}')
+        assert cli.plan(["--pilot", str(pilot), "--input", str(given)]) == 2
+        told = capsys.readouterr().err
+        assert "summary.json does not say how long the pool was up" in told
+        assert "same command" not in told
+
+
+def shown(found: forecast.Forecast, capsys: pytest.CaptureFixture[str], **asked: object) -> str:
+    """What the terminal says, in one line."""
+    settings = PlanSettings.model_validate({"pilot": "p", "input": ["i"], **asked})
+    forecast_table.show(forecast_door.console(), settings, found)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_pool_that_is_chosen_says_what_starts_it(tmp_path, table, capsys) -> None:
+    """Nodes beyond max_workers, and a market that the cluster file does not have."""
+    rows = [row(number, length=1000) for number in range(2000)]
+    given = corpus(tmp_path / "corpus.jsonl", rows)
+    pilot = make(tmp_path / "pilot", given, rows[:200], pool={"replicas": [1], "rows_in_flight": 20})
+    place = Path(table)
+
+    def told(deadline: float) -> str:
+        return shown(planned(pilot, given, prices=table, deadline=deadline), capsys, deadline=deadline)
+
+    assert "pool.replicas 3, cluster/mine.yaml." in told(0.75)
+    far = told(0.25)
+    assert (
+        "pool.replicas 12, cluster/mine.yaml: raise max_workers of cpu to 3 there, and that of the whole file by 1."
+        in far
+    )
+    assert "6 min until it is up, and 30 min idle after the last shard" in far
+    place.write_text(TABLE.replace("market: spot", "market: on_demand"))
+    other = told(0.75)
+    assert (
+        "no cluster file has such machines as spot capacity (cluster/mine.yaml has them on demand): put them" in other
+    )
+    assert "cluster/mine.yaml: 2 on-demand" in other
+
+
+def test_names_in_brackets_are_printed_as_they_are(tmp_path, capsys) -> None:
+    given = corpus(tmp_path / "corpus.jsonl", [row(number) for number in range(40)])
+    engine = {"kind": "transformers", "model": "runs/[v2]/:x:"}
+    pilot = make(tmp_path / "pilot", given, [row(number) for number in range(40)], engine=engine)
+    place = tmp_path / "prices.yaml"
+    place.write_text(TABLE.replace("small:", '"[/v3]":').replace("EUR", '"[bold]"'))
+    assert cli.plan(["--pilot", str(pilot), "--input", str(given), "--prices", str(place), "--deadline", "9"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for name in ("runs/[v2]/:x:", "[/v3]", "spot [bold]"):
+        assert name in told
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -132,6 +185,6 @@ def test_a_pilot_with_the_echo_engine_foresees_the_whole_run(tmp_path, table, ca
     assert found["unit"] == "characters"
     assert found["total"]["answer"]["value"] == pytest.approx(written, rel=0.02)
     assert found["total"]["requests"]["value"] == pytest.approx(summary["rows_out"])
-    assert found["choice"]["cluster"] == "cluster/mine.yaml"
+    assert found["choice"]["cluster"]["file"] == "cluster/mine.yaml"
     assert f"{summary['rows']:,} rows; all of them" in shown
     assert "pool.replicas 1, cluster/mine.yaml" in shown

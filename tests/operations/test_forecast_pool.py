@@ -12,11 +12,13 @@ from midb_ray.operations.forecast_pool import Needs, best, offer, within
 from midb_ray.operations.memory_fit import Demand, Fit, Footprint
 from midb_ray.operations.pace import Pace
 from midb_ray.operations.prices import Machine, Prices
+from tests.cluster import filling
+from tests.cluster.test_cluster_files import MACHINE_KEY, machine
 
 FITS = Fit("fits", 1e6, 1000, "")
 ONE = Machine(gpu="L4", gpus=1, gpu_gigabytes=24, cpus=8, gigabytes=32, on_demand=2, spot=1)
 FOUR = Machine(gpu="L40S", gpus=4, gpu_gigabytes=48, cpus=48, gigabytes=384, on_demand=6)
-TABLE = Prices(head=0.5, boot_minutes=0, machines={"one": ONE, "four": FOUR})
+TABLE = Prices(head=0.5, boot_minutes=0, idle_minutes=0, machines={"one": ONE, "four": FOUR})
 PACE = Pace("tokens", Estimate(0.01), Estimate(0.0), 360.0, 1, 1.0, True)
 NEEDS = Needs(Estimate(36_000_000, 3_600_000 / 1.6449), PACE, 1, 1)  # 100 engine hours, give or take ten
 
@@ -26,6 +28,15 @@ def test_an_offer_counts_whole_nodes_and_pays_starts_and_the_head() -> None:
     assert (found.nodes, found.hours.value) == (3, pytest.approx(10 + 0.1))
     assert found.cost == {"on_demand": Estimate(pytest.approx(10.1 * 18.5), pytest.approx(18.5 / 1.6449))}
     assert offer("one", ONE, TABLE, NEEDS, 10, FITS).cheapest[0] == "spot"
+
+
+def test_every_node_is_paid_until_it_was_idle_long_enough() -> None:
+    table = TABLE.model_copy(update={"boot_minutes": 6, "idle_minutes": 42})
+    found = offer("four", FOUR, table, NEEDS, 10, FITS)
+    assert found.hours.value == pytest.approx(10.2)  # to the last shard
+    assert found.cost["on_demand"].value == pytest.approx((10.2 + 0.7) * 18.5)
+    assert found.overhead == pytest.approx((0.1 + 0.1 + 0.7) / 10.9)
+    assert Prices(machines={"one": ONE}).idle_minutes == 40  # a table of one's own that does not say
 
 
 def test_a_deadline_takes_the_smallest_pool_that_keeps_it_at_the_upper_end() -> None:
@@ -47,8 +58,32 @@ def test_a_budget_takes_the_fastest_pool_within_it() -> None:
     assert within("one", ONE, TABLE, NEEDS, FITS, None, 90) is None
 
 
+def test_a_budget_is_not_spent_on_nodes_that_start_and_wait() -> None:
+    table = TABLE.model_copy(update={"boot_minutes": 8, "idle_minutes": 40})
+    unworked = 0.1 + 48 / 60
+    found = within("one", ONE, table, NEEDS, FITS, None, 5000)
+    assert found is not None
+    assert not found.mostly_overhead
+    assert (
+        100 / unworked * 0.9 < found.nodes <= 100 / unworked
+    )  # beyond it a node works for less than it starts and waits
+    small = Needs(Estimate(36_000), PACE, 1, 1)  # six minutes of an engine: more than one node is never worth it
+    offers = [within(name, one, table, small, FITS, None, 5000) for name, one in TABLE.machines.items()]
+    assert [(one.nodes, one.replicas, one.mostly_overhead) for one in offers if one] == [(1, 1, True), (1, 4, True)]
+
+
+def test_without_a_deadline_a_pool_that_mostly_works_is_better_than_a_fast_one_that_waits() -> None:
+    working, waiting = (offer("one", ONE, TABLE, NEEDS, size, FITS) for size in (100, 2000))
+    assert waiting.hours.value < working.hours.value
+    assert best([waiting, working], None) is working
+    assert best([waiting], None) is waiting
+
+
 def test_with_both_the_cheapest_that_keeps_the_deadline_must_keep_the_budget() -> None:
     assert within("one", ONE, TABLE, NEEDS, FITS, 11.1, 100) is None
+    found = within("one", ONE, TABLE, NEEDS, FITS, 200, 130)
+    assert found is not None
+    assert found.replicas > 1  # one would keep the deadline, but the head is paid for longer
     offers = [within(name, one, TABLE, NEEDS, FITS, 11.1, None) for name, one in TABLE.machines.items()]
     choice = best([one for one in offers if one], 11.1)
     assert choice is not None
@@ -67,9 +102,30 @@ def test_the_shipped_table_is_whole_and_says_where_it_comes_from() -> None:
     assert found.date
     assert "skypilot" in found.source
     assert all(one.spot is None or one.spot < one.on_demand for one in found.machines.values())
-    assert {one.cluster for one in found.machines.values()} >= {
-        f"cluster/{cloud}.yaml" for cloud in ("aws", "gcp", "azure")
+
+
+@pytest.mark.parametrize("cloud", filling.CLOUDS)
+def test_the_shipped_table_says_what_the_cluster_files_start_for_engines(cloud: str) -> None:
+    """All of boost and cpu, and nothing else: engines keep off machines for training."""
+    cluster, table = filling.cluster(cloud), prices.read(None)
+    told = {
+        one.cluster.node_type: (name, one.gpus, one.cpus, one.cluster.market, one.cluster.max_workers)
+        for name, one in table.machines.items()
+        if one.cluster is not None and one.cluster.file == f"cluster/{cloud}.yaml"
     }
+    nodes = {kind: cluster["available_node_types"][kind] for kind in ("boost", "cpu")}
+    assert all(node["labels"]["midb-ray/work"] == kind for kind, node in nodes.items())
+    assert told == {
+        kind: (
+            machine(cloud, node)[MACHINE_KEY[cloud]],
+            node["resources"].get("GPU", 0),
+            node["resources"]["CPU"],
+            node["labels"]["midb-ray/market"].replace("-", "_"),
+            node["max_workers"],
+        )
+        for kind, node in nodes.items()
+    }
+    assert table.idle_minutes == cluster["idle_timeout_minutes"]
 
 
 def test_a_table_of_ones_own_is_read_and_its_mistakes_are_named(tmp_path) -> None:
