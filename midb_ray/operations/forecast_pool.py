@@ -88,8 +88,8 @@ def within(
     name: str, machine: Machine, prices: Prices, needs: Needs, fit: Fit, deadline: float | None, budget: float | None
 ) -> Offer | None:
     """The smallest pool that keeps the deadline, or, where there is none, the fastest that keeps the budget, with more nodes only
-    as long as most of what is paid is work; with both, the smallest that keeps both. A bound is kept if the upper end of the interval
-    does. None where no pool does."""
+    as long as most of what is paid is work; with both, the smallest that keeps both. A bound is kept if the upper end of the
+    interval does. None where no pool does."""
     sizes = _sizes(machine.replicas(needs.gpus, needs.cpus))
     offers = (offer(name, machine, prices, needs, size, fit) for size in sizes)
     if deadline is not None:
