@@ -190,10 +190,10 @@ def _client(url: str, headers: dict[str, str]) -> Any:
             if answer.status_code in (401, 403):
                 raise _Refused(answer.status_code, "")
             if answer.ok and endpoint.startswith("/api/jobs/"):
-                try:
-                    answer.json()
-                except ValueError:  # an ingress whose backend is away, perhaps
-                    raise OutOfReachError("what answers is no dashboard of Ray") from None
+                with contextlib.suppress(ValueError):
+                    if isinstance(answer.json(), dict):
+                        return answer
+                raise OutOfReachError("what answers is no dashboard of Ray")  # an ingress's page, perhaps
             return answer
 
         def _raise_error(self, answer: Any) -> None:

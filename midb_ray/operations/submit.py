@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import re
@@ -58,9 +59,10 @@ def read(arguments: Sequence[str], jobs: Sequence[str], working_dir: Path | None
         raise UserError(f"There is nothing to submit; {expected}.")
     if arguments[0] not in jobs:
         raise UserError(f"Cannot submit {arguments[0]!r}; {expected}.")
+    line = _read_line(arguments)
     values: dict[str, Any] = {}
     uploaded = ""
-    if path := _value(arguments, "config"):
+    if path := line.config:
         is_uploaded = working_dir is not None and not Path(path).is_absolute()
         if working_dir is not None and is_uploaded:
             path = str(working_dir / path)
@@ -69,13 +71,13 @@ def read(arguments: Sequence[str], jobs: Sequence[str], working_dir: Path | None
         if Path(path).is_file():
             values = config.read_yaml(path)
             uploaded = Path(path).read_text(encoding="utf-8") if is_uploaded else ""
-    output = _value(arguments, "output") or values.get("output")
+    output = line.output or values.get("output")
     if isinstance(output, str) and "://" not in output and not output.startswith(("/", "~")):
         raise UserError(
             f"The output {output} is a relative path, and the job runs in a temporary copy of its working folder that is "
             "deleted with it; give a URI, or an absolute place that every node sees."
         )
-    fresh = _value(arguments, "fresh") or str(values.get("fresh", False))
+    fresh = line.fresh or str(values.get("fresh", False))
     return Job(
         tuple(arguments),
         output=output if isinstance(output, str) else None,
@@ -207,16 +209,12 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _value(arguments: Sequence[str], setting: str) -> str | None:
-    """The last value of a job's setting on its command line; "true" for one without."""
-    flag, found = f"--{setting}", None
-    for place, argument in enumerate(arguments):
-        if argument.startswith(f"{flag}="):
-            found = argument[len(flag) + 1 :]
-        elif argument == flag:
-            behind = arguments[place + 1] if place + 1 < len(arguments) else "--"
-            found = "true" if behind.startswith("--") else behind
-    return found
+def _read_line(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a job's command line says of the settings that concern the submission; the job itself judges the rest."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for setting in ("config", "output", "fresh"):
+        parser.add_argument(f"--{setting}", nargs="?", const="true")
+    return parser.parse_known_args(arguments)[0]
 
 
 def _hush() -> None:

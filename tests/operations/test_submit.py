@@ -169,6 +169,8 @@ def dashboard() -> Iterator[Callable[..., str]]:
                 else:
                     self.wfile.write(b"hello" if mode is None else json.dumps(answer).encode())
 
+            do_POST = do_GET  # noqa: N815
+
             def log_message(self, *_: object) -> None:
                 pass
 
@@ -235,6 +237,9 @@ def test_what_an_ingress_answers_in_the_dashboards_place_does_not_end_the_follow
     cluster = access.Cluster(dashboard("token", ray.__version__, job=answer))
     with pytest.raises(access.OutOfReachError, match="dashboard"):
         cluster.info("job")
+    if b"status" not in answer:
+        with pytest.raises(access.OutOfReachError, match="dashboard"):
+            cluster.submit("job", "true", {}, {})
 
 
 def test_certificates_that_are_not_there_are_named(monkeypatch) -> None:
