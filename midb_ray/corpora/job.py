@@ -28,6 +28,7 @@ from midb_ray.errors import UserError
 from midb_ray.pairs import DEAD_LETTER_SCHEMA, PAIR_SCHEMA
 from midb_ray.runs import attempts, claim, cluster, commit, coverage, folder, inputs, progress, shards, storage
 from midb_ray.runs.figures import Figures
+from midb_ray.runs.lifetime import lifetime
 from midb_ray.runs.stream import Spread
 
 logger = logging.getLogger("midb_ray")
@@ -99,7 +100,7 @@ def run(job: Job, files: list[inputs.InputFile]) -> int:
     if settings.dry_run:
         return _rehearse(job, place, files, goes_on)
     try:
-        with claim.Claim(place) as mine, cluster.connected(settings.address) as own:
+        with claim.Claim(place) as mine, cluster.connected(settings.address) as own, lifetime(job.name, place):
             room.check(job.pool, own)
             return _run(job, place, files, mine)
     except OSError as error:  # what comes from the input has been explained where it was read

@@ -90,13 +90,14 @@ class EngineActor:
         self._leaving = self._has_threads = False
         self._signs = vital_signs.VitalSigns(run.nonce)
         self._broken: UserError | None = None
+        self._meter = Meter(run.uri)
         try:
             self._engine = loading.load(build, pool, run.nonce)
         except UserError as error:  # told with the first shard: raised here it would come with pages of Ray's own
             self._broken = error
         gc.freeze()  # what is there now stays; the collector need not walk through it for every shard
         gc.set_threshold(50_000, 20, 20)
-        self._meter = Meter(self._engine, run.uri)
+        self._meter.begin(self._engine)
         self._careful = None if self._engine is None else CarefulEngine(self._engine, self._meter, store)
         self._departure = Departure(self._at_engine, self._signs)
 

@@ -30,10 +30,10 @@ class Told(NamedTuple):
 class Meter:
     """One engine's. Used from the event loop and from threads."""
 
-    def __init__(self, engine: Engine | None = None, run: str = "") -> None:
-        """`run` is the URI of the run folder, for Prometheus."""
+    def __init__(self, run: str = "") -> None:
+        """Before the engine is loaded, so that one that dies over it is seen too. `run` is the URI of the run folder."""
         self._lock = threading.Lock()
-        self._charged = engine if isinstance(engine, Charged) else None
+        self._charged: Charged | None = None
         self._usage = NO_USAGE  # that no shard has taken along yet
         self._inside = 0
         self._looked = time.monotonic()
@@ -44,6 +44,12 @@ class Meter:
             self._count(0, 0, Told(0.0, 0.0))
             self._metrics.set("midb_ray_shards_in_flight", 0)
             self._metrics.set("midb_ray_engine_restarts", _restarts())
+
+    def begin(self, engine: Engine | None) -> None:
+        """The engine is loaded, if it can be: what is counted begins."""
+        with self._lock:
+            self._charged = engine if isinstance(engine, Charged) else None
+            self._looked = time.monotonic()
 
     @contextlib.contextmanager
     def at_engine(self) -> Iterator[None]:

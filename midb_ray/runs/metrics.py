@@ -29,6 +29,8 @@ _JOB: Final = ("job_name", "run")  # a label "job" is Prometheus' own: the job o
 _ENGINE: Final = ("run", "engine_node", "engine_actor")
 
 METRICS: Final[Mapping[str, Metric]] = {
+    "midb_ray_start_time_seconds": Metric("gauge", _JOB, "When the driver began: seconds since 1970."),
+    "midb_ray_end_time_seconds": Metric("gauge", _JOB, "When it ended in order; told once, as the last of it."),
     "midb_ray_rows_planned": Metric("gauge", _JOB, "Rows of the input."),
     "midb_ray_rows_done": Metric(
         "gauge", _JOB, "Rows that are pairs or dead letters by now, over all starts of the run."
@@ -54,7 +56,6 @@ METRICS: Final[Mapping[str, Metric]] = {
     "midb_ray_training_memory_bytes": Metric("gauge", _JOB, "The most memory that the first worker has used."),
     "midb_ray_validation_loss": Metric("gauge", (*_JOB, "language"), "Loss on held-out revisions of a language."),
 }
-
 
 
 class Metrics:

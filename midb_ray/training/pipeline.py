@@ -14,6 +14,7 @@ from midb_ray.engines import models
 from midb_ray.errors import UserError
 from midb_ray.locales import Locales, load_locales
 from midb_ray.runs import claim, cluster, folder, storage, stream
+from midb_ray.runs.lifetime import lifetime
 from midb_ray.training import capacity, fit, identity, metrics, prepare, rehearsal, tools, training_set, zero
 from midb_ray.training.batches import Schedule
 from midb_ray.training.examples import Examples
@@ -50,9 +51,10 @@ def train(settings: TrainSettings, origins: config.Origins) -> Trained:
         logger.info("The booster in %s is finished; nothing to do.", done.booster)
         return done
     try:
-        with claim.Claim(place) as mine, cluster.connected(settings.address) as own, metrics.state(place):
-            outcome, facts = _run(settings, locales, place, wanted, mine, own)
-            _sum_up(place, outcome, facts)
+        with claim.Claim(place) as mine, cluster.connected(settings.address) as own:
+            with lifetime("train", place), metrics.state(place):
+                outcome, facts = _run(settings, locales, place, wanted, mine, own)
+                _sum_up(place, outcome, facts)
     except OSError as error:
         raise storage.explain(error, place, "use the output folder") from None
     logger.info(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +27,9 @@ _PORTS = (
     "dashboard-agent-grpc-port",
     "metrics-export-port",
 )
+
+_AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "only-who-knows-this-may-ask-00000000"}
+HEADERS = {"Authorization": f"Bearer {_AUTH['RAY_AUTH_TOKEN']}"}
 
 
 def panels() -> list[dict[str, Any]]:
@@ -58,6 +60,32 @@ def tool(name: str) -> str:
     return found
 
 
+def promtool(*arguments: object) -> None:
+    done = subprocess.run([tool("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def expect(folder: Path, series: dict[str, str], checks: Iterable[tuple[str, int, dict[str, float]]]) -> None:
+    """That queries, at a minute, give values by labels; `series` by name are in promtool's short form, a value a minute. The
+    alerts are evaluated meanwhile."""
+    shutil.copy(FOLDER / "alerts.yaml", folder)
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": query,
+                "eval_time": f"{minute}m",
+                "exp_samples": [{"labels": labels, "value": value} for labels, value in values.items()],
+            }
+            for query, minute, values in checks
+        ],
+    }
+    tests = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    (folder / "test.yaml").write_text(yaml.safe_dump(tests))
+    promtool("test", "rules", folder / "test.yaml")
+
+
 def wait_for(ready: Callable[[], Any], process: subprocess.Popen[Any], seconds: float = 120) -> Any:
     end = time.monotonic() + seconds
     while not (found := ready()):
@@ -73,7 +101,7 @@ class Head(NamedTuple):
     temporary: Path
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": self.address}
+        return {**os.environ, **_AUTH, "RAY_ADDRESS": self.address}
 
 
 @contextlib.contextmanager
@@ -84,10 +112,10 @@ def head(temporary: Path) -> Iterator[Head]:
     command += [f"--temp-dir={temporary}", *(f"--{name}={port}" for name, port in chosen.items())]
     made = Head(f"127.0.0.1:{chosen['port']}", f"http://127.0.0.1:{chosen['dashboard-port']}", temporary)
     process = subprocess.Popen(
-        command, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env={**os.environ, **_AUTH}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_for((temporary / "prom_metrics_service_discovery.json").exists, process)
+        wait_for(lambda: _answers(f"{made.url}/api/version", HEADERS), process)
         yield made
     finally:
         family = [
@@ -112,11 +140,17 @@ class Prometheus(NamedTuple):
 
 @contextlib.contextmanager
 def prometheus(of: Head, folder: Path) -> Iterator[Prometheus]:
-    """Prometheus with the shipped configuration, but for Ray's temporary folder and a look each second."""
+    """Prometheus with the shipped configuration, but for the dashboard's port and a look each second."""
     content = (FOLDER / "prometheus.yaml").read_text(encoding="utf-8")
-    content = re.sub(r"(?<=\[)/tmp/ray(?=/)", str(of.temporary), content)
-    assert str(of.temporary) in content
-    (folder / "prometheus.yaml").write_text(content.replace("scrape_interval: 10s", "scrape_interval: 1s"))
+    for shipped, here in (
+        ("url: http://127.0.0.1:8265/", f"url: {of.url}/"),
+        ("scrape_interval: 10s", "scrape_interval: 1s"),
+        ("refresh_interval: 30s", "refresh_interval: 1s"),
+    ):
+        assert content.count(shipped) == 1
+        content = content.replace(shipped, here)
+    (folder / "prometheus.yaml").write_text(content)
+    (folder / "auth_token").write_text(f"{_AUTH['RAY_AUTH_TOKEN']}\n")
     shutil.copy(FOLDER / "alerts.yaml", folder)
     (port,) = _free_ports(1)
     command = [tool("prometheus"), f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data"]
@@ -130,9 +164,9 @@ def prometheus(of: Head, folder: Path) -> Iterator[Prometheus]:
         process.wait()
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, headers: dict[str, str] | None = None) -> bool:
     try:
-        return requests.get(url, timeout=5).ok
+        return requests.get(url, headers=headers, timeout=5).ok
     except requests.exceptions.RequestException:
         return False
 

@@ -38,6 +38,14 @@ def test_shards_side_by_side_count_their_common_time_once(clock: Clock) -> None:
     assert measured.take() == Told(up=0, busy=0)
 
 
+def test_the_time_of_loading_is_not_counted(clock: Clock) -> None:
+    measured = Meter()
+    clock.now += 300
+    measured.begin(None)
+    clock.now += 2
+    assert measured.take() == Told(up=2, busy=0)
+
+
 def test_a_shard_that_is_still_at_the_engine_has_its_time_so_far_counted(clock: Clock) -> None:
     measured = Meter()
     with measured.at_engine():
