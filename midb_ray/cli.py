@@ -157,7 +157,8 @@ def _make_card(settings: TrainSettings, booster: str, validation: str) -> None:
         task = card.CardTask(booster, validation, settings.card_rows, settings.template, locales, engine)
         on_gpu = settings.device == "cuda"
         with cluster.connected(settings.address) if on_gpu else contextlib.nullcontext():
-            found = card.make(task, gpus=min(1, settings.gpus_per_worker), cpus=settings.cpus_per_worker)
+            gpus = min(1, settings.gpus_per_worker)
+            found = card.make(task, gpus=gpus, cpus=settings.cpus_per_worker, nodes=settings.nodes)
         if found is None:
             return
         card.write(booster, found)

@@ -11,7 +11,8 @@ import datetime
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -55,9 +56,11 @@ class CardTask:
     guard: GuardSettings = dataclasses.field(default_factory=GuardSettings)
 
 
-def make(task: CardTask, gpus: float = 0, cpus: float = 1) -> Card | None:
+def make(
+    task: CardTask, gpus: float = 0, cpus: float = 1, nodes: Mapping[str, str] = MappingProxyType({})
+) -> Card | None:
     """The card of a booster, or None if there is no validation row to try it on. Where Ray is initialised one task with so many
-    GPUs and CPUs makes it, else this process does.
+    GPUs and CPUs makes it on one of the `nodes` of a label selector, else this process does.
 
     Raises `UserError` for a booster or validation set that cannot be used, and what the engine raises when it is lost.
     """
@@ -70,7 +73,8 @@ def make(task: CardTask, gpus: float = 0, cpus: float = 1) -> Card | None:
     if ray.cluster_resources().get("GPU", 0) < gpus:
         logger.warning("No node of the cluster has a GPU at present; the booster card waits until one comes.")
     try:
-        made: Card | None = ray.get(ray.remote(num_cpus=cpus, num_gpus=gpus)(measure).remote(task))
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, label_selector=dict(nodes) or None)(measure)
+        made: Card | None = ray.get(remote.remote(task))
     except ray.exceptions.RayError as error:
         raise cluster.original(error) from error
     return made

@@ -6,6 +6,7 @@ Boosting and scoring differ in what they do with a pair; how a run is begun, goe
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -120,7 +121,8 @@ def _run(job: Job, place: str, files: list[inputs.InputFile], mine: claim.Claim)
     settings = job.settings
     found = folder.examine(place, job.name, job.fingerprint, settings.accept, settings.fresh)
     # An earlier run stays whole until this one has a plan.
-    plan = plans.make(job.planned, settings.limit, place, files, found is not None, cluster.map_remotely)
+    spread = functools.partial(cluster.map_remotely, nodes=job.pool.nodes)
+    plan = plans.make(job.planned, settings.limit, place, files, found is not None, spread)
     run = folder.open_run(place, job.name, job.fingerprint, settings.model_dump(mode="json"), found)
     done, figures = plans.committed(run, plan)
     account = Account(run.uri, settings.caps, job.pool.replicas[-1], figures, settings.progress_seconds)
@@ -134,7 +136,7 @@ def _run(job: Job, place: str, files: list[inputs.InputFile], mine: claim.Claim)
         if not plan.rows.any():
             _commit_nothing(run, job.work)
         elif account.reached is None:
-            plans.restore_staged(settings.shard_rows, run, plan, done)
+            plans.restore_staged(settings.shard_rows, run, plan, done, spread)
             _stream(run, job, plan, done, figures, mine, account)
             coverage.compare(run.uri, plan.files, job.files(place))
     return summary.finish(run, job, len(done), int(plan.rows.sum()), figures, account)

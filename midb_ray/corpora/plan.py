@@ -14,7 +14,7 @@ from midb_ray.corpora.corpus import Corpus
 from midb_ray.corpora.settings import CorpusSettings
 from midb_ray.errors import UserError
 from midb_ray.formats.registry import FORMATS, detect
-from midb_ray.runs import cluster, commit, coverage, folder, inputs, planning, shards, staging, storage
+from midb_ray.runs import commit, coverage, folder, inputs, planning, shards, staging, storage
 from midb_ray.runs.figures import Figures
 from midb_ray.runs.inputs import InputFile
 from midb_ray.runs.stream import Spread
@@ -80,7 +80,9 @@ def committed(run: folder.RunFolder, plan: Plan) -> tuple[npt.NDArray[np.bool_],
     return done, figures
 
 
-def restore_staged(shard_rows: int, run: folder.RunFolder, plan: Plan, done: npt.NDArray[np.bool_]) -> None:
+def restore_staged(
+    shard_rows: int, run: folder.RunFolder, plan: Plan, done: npt.NDArray[np.bool_], spread: Spread
+) -> None:
     """Unpack again what open shards are to be read from and somebody has deleted: staged files can always be made anew."""
     staged = storage.join(run.uri, "staging")
     wanted: dict[str, str] = {}
@@ -91,7 +93,7 @@ def restore_staged(shard_rows: int, run: folder.RunFolder, plan: Plan, done: npt
         first += table.num_rows
     missing = {name for uri, name in wanted.items() if uri.startswith(f"{staged}/") and storage.info(uri) is None}
     files = [file for file in plan.files if file.name in missing]
-    for _ in cluster.map_remotely(functools.partial(staging.stage, staged, shard_rows), files):
+    for _ in spread(functools.partial(staging.stage, staged, shard_rows), files):
         pass
 
 

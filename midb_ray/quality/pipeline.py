@@ -117,7 +117,8 @@ class ScoreJob:
         if not self.settings.sisters.on:
             return work
         patience = self.settings.pool.storage_patience
-        sister_join.join(run, plan, done, work.corpus, self.settings.source, patience, cluster.map_remotely)
+        spread = functools.partial(cluster.map_remotely, nodes=self.pool.nodes)
+        sister_join.join(run, plan, done, work.corpus, self.settings.source, patience, spread)
         return replace(work, sisters=sister_tasks.parts_of(run.uri))
 
     def files(self, output: str) -> list[inputs.InputFile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import signal
@@ -10,17 +11,20 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from midb_ray import logs
 from midb_ray.errors import UserError, one_line
-from midb_ray.runs import memory, storage
+from midb_ray.runs import labels, memory, storage
+
+logger = logging.getLogger("midb_ray")
 
 A = TypeVar("A")
 B = TypeVar("B")
 
+_SHARE = 0.5  # of a CPU, which a task of ours reserves
 _WAITING = 64  # tasks under way at most, so that neither tasks nor results pile up
 _PATIENCE = 10.0  # seconds for a head node to answer
 _COPY = "/runtime_resources/working_dir_files/"  # where Ray unpacks the working folder of a submitted job
@@ -142,15 +146,18 @@ def refuse_lost(output: str) -> None:
         )
 
 
-def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """`function` over `items` as Ray tasks, results in order. Raises what a task raised where that is a `UserError`."""
+def map_remotely(function: Callable[[A], B], items: Iterable[A], nodes: Mapping[str, str] = labels.ELSE) -> Iterator[B]:
+    """`function` over `items` as Ray tasks on the `nodes` of a label selector, results in order. Raises what a task raised where
+    that is a `UserError`."""
     import ray
 
-    remote = ray.remote(num_cpus=0.5)(_apply).options(name=plain(function))
+    remote = ray.remote(num_cpus=_SHARE)(_apply).options(name=plain(function), label_selector=dict(nodes) or None)
     shared = ray.put(function)
     waiting: deque[Any] = deque()
     try:
-        for item in items:
+        for number, item in enumerate(items):
+            if not number:
+                tell_waiting(nodes)
             waiting.append(remote.remote(shared, item))
             if len(waiting) == _WAITING:
                 yield ray.get(waiting.popleft())
@@ -158,6 +165,18 @@ def map_remotely(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
             yield ray.get(waiting.popleft())
     except ray.exceptions.RayError as error:
         raise original(error) from error
+
+
+def tell_waiting(nodes: Mapping[str, str]) -> None:
+    """Say so where no living node may do what needs CPUs and these `nodes`: it would wait without a word."""
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    if not any(labels.allow(nodes, node["Labels"]) and node["Resources"].get("CPU", 0) >= _SHARE for node in alive):
+        logger.warning(
+            "No node that is there has CPUs and the labels for this work, %s: it waits until one comes.",
+            json.dumps(dict(nodes)),
+        )
 
 
 def plain(function: Callable[..., Any]) -> str:

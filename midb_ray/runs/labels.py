@@ -26,6 +26,10 @@ def but(*works: str) -> dict[str, str]:
     return {WORK: f"!in({','.join(works)})"}
 
 
+ELSE = but("boost", "train")
+"""The selector of the nodes for what needs no GPU."""
+
+
 def allow(selector: Mapping[str, str], node: Mapping[str, str]) -> bool:
     """Whether a node with these labels may do what a selector is for; as Ray understands it: `!` also means without the label."""
     return all(_holds(wanted, node.get(key)) for key, wanted in selector.items())

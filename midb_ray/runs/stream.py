@@ -10,13 +10,13 @@ import functools
 import logging
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
 from midb_ray.errors import UserError
-from midb_ray.runs import cluster, memory
+from midb_ray.runs import cluster, labels, memory
 
 logger = logging.getLogger("midb_ray")
 
@@ -33,9 +33,9 @@ class Spread(Protocol):
     def __call__(self, function: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]: ...
 
 
-def over_cluster(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def over_cluster(function: Callable[[A], B], items: Iterable[A], nodes: Mapping[str, str] = labels.ELSE) -> Iterator[B]:
     """`function` over `items` (picklable, a few thousand at most: their descriptors are held together), results in their order.
-    A result is an Arrow table or anything that can be pickled.
+    A result is an Arrow table or anything that can be pickled. The work is done on the `nodes` of a label selector.
 
     Raises `UserError` and OSError as `function` raised them; anything else as Ray Data wraps it.
     """
@@ -45,12 +45,14 @@ def over_cluster(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     if not given:
         return
     silence()
+    cluster.tell_waiting(nodes)
     blocks = [pa.table({"item": pa.array([item], pa.large_binary())}, schema=_ITEM) for item in given]
     dataset = ray.data.from_arrow(blocks)
     context = dataset.context  # this dataset's own: the driver's may be about to serve another job
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
+    context.execution_options.label_selector = dict(nodes) or None
     dataset = dataset.map_batches(functools.partial(_applied, function), batch_size=1, batch_format="pyarrow")
     name(dataset, cluster.plain(function))
     try:

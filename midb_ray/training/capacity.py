@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from midb_ray.errors import UserError
-from midb_ray.runs import cluster, labels
+from midb_ray.runs import cluster, growth, labels
 from midb_ray.training.settings import TrainSettings
 
 logger = logging.getLogger("midb_ray")
@@ -33,22 +33,24 @@ def refuse(settings: TrainSettings) -> None:
     now = count(wanted, settings.nodes)
     if now >= settings.workers[0]:
         return
-    ever = most(wanted)
+    groups = growth.groups()
+    ever = most(groups, wanted, settings.nodes)
     shape = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-    if ever is not None and max(ever, now) >= settings.workers[0]:
+    if ever is None or ever >= settings.workers[0]:
         logger.warning(
-            "The cluster can hold %d of %d workers (%s each) at present; waiting for the autoscaler.",
-            *(now, settings.workers[0], shape),
+            "The cluster can hold %d of %d workers (%s each) at present; waiting for the autoscaler%s.",
+            *(now, settings.workers[0], shape, ", which does not tell what it may bring" if ever is None else ""),
         )
         return
     told = f" on nodes of label_selector {json.dumps(settings.nodes)}"
-    where = told if len(_nodes(settings.nodes)) < len(_nodes({})) else ""
-    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in _nodes(settings.nodes)) and not (ever or 0):
+    kept_off = len(_nodes(settings.nodes)) < len(_nodes({})) or ever < (most(groups, wanted) or 0)
+    where = told if kept_off else ""
+    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in _nodes(settings.nodes)) and not ever:
         raise UserError(
             f"Training wants {settings.workers[0]} GPU(s), and the cluster has none{where}; set gpus_per_worker to 0 to train on "
             "CPUs, or name another cluster with --address."
         )
-    most_ever = f"{now} of them" if ever is None else f"{max(ever, now)} of them even when all its nodes are there"
+    most_ever = f"{max(ever, now)} of them even when all its nodes are there" if ever else f"{now} of them"
     raise UserError(
         f"workers is {settings.workers[0]}, each with {shape}, but the cluster can hold {most_ever}{where}; set workers to that "
         "or less, change cpus_per_worker or gpus_per_worker, or add nodes."
@@ -60,7 +62,10 @@ def room(settings: TrainSettings) -> Room:
     wanted = _resources(settings)
     if cluster.target_of(settings.address) != "local":
         with cluster.connected(settings.address):
-            return Room(max(count(wanted, settings.nodes), most(wanted) or 0), None, False)
+            ever = most(growth.groups(), wanted, settings.nodes)
+            if ever is None:  # nothing is known against it
+                ever = settings.workers[-1]
+            return Room(max(count(wanted, settings.nodes), ever), None, False)
     import psutil
     import torch
 
@@ -82,14 +87,17 @@ def _nodes(selector: Mapping[str, str]) -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"] and labels.allow(selector, node["Labels"])]
 
 
-def most(wanted: dict[str, float]) -> int | None:
-    """Workers that the cluster's autoscaler could make room for at most; None if it has none."""
-    import ray
-
-    found = ray._private.state.state.get_max_resources_from_cluster_config()
-    if found is None:
+def most(
+    groups: Sequence[growth.Group] | None, wanted: dict[str, float], selector: Mapping[str, str] = MappingProxyType({})
+) -> int | None:
+    """Workers that the nodes which an autoscaler may bring and the label selector allows could hold; None if it does not tell."""
+    if groups is None:
         return None
-    return _fits({name: float(amount) for name, amount in found.items()}, wanted)
+    return sum(
+        group.most * _fits(group.resources, wanted)
+        for group in groups
+        if group.labels is None or labels.allow(selector, group.labels)
+    )
 
 
 def _fits(there: dict[str, float], wanted: dict[str, float]) -> int:

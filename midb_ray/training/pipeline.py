@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import tempfile
@@ -122,7 +123,7 @@ def _run(
 ) -> tuple[Outcome, dict[str, Any]]:
     found = _examine(settings, wanted)
     capacity.refuse(settings)
-    spread = stream.over_cluster
+    spread = functools.partial(stream.over_cluster, nodes=settings.preparing_nodes)
     revisions = storage.join(place, prepare.REVISIONS)
     if found is None:  # an earlier run stays whole until this one has a training set
         staged = storage.join(place, "staging", prepare.REVISIONS)

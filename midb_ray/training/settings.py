@@ -146,8 +146,8 @@ class TrainSettings(Settings):
     gpus_per_worker: int = pydantic.Field(1, ge=0, le=1)
     """GPUs of each: 1, or 0 to train on CPUs."""
     label_selector: labels.Selector = None
-    """Labels of the nodes for the workers, as Ray's label selectors. none: all but nodes that are labelled midb-ray/work=boost or
-    cpu; on CPUs, and with {}, any node."""
+    """Labels of the nodes for the run's work, as Ray's label selectors. none: all but nodes that are labelled midb-ray/work=boost,
+    and for workers with GPUs cpu. {}: any node."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     max_failures: int = pydantic.Field(10, ge=0)
     """Lost workers after which the job gives up; losing nodes that were announced to leave does not count."""
@@ -204,4 +204,9 @@ class TrainSettings(Settings):
         """The label selector of the workers."""
         if self.label_selector is not None:
             return self.label_selector
-        return labels.but("boost", "cpu") if self.gpus_per_worker else {}
+        return labels.but("boost", "cpu") if self.gpus_per_worker else labels.but("boost")
+
+    @property
+    def preparing_nodes(self) -> dict[str, str]:
+        """That of the tasks that make the training set and the examples: training's machines too, as there may be no others."""
+        return labels.but("boost") if self.label_selector is None else self.label_selector

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ray.autoscaler._private import util
+from ray.autoscaler._private.kuberay import autoscaling_config as kuberay
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
@@ -18,7 +19,9 @@ from ray.core.generated.autoscaler_pb2 import GangResourceRequest, ResourceReque
 from ray.core.generated.common_pb2 import LabelSelectorOperator
 
 from midb_ray.engines.pool_settings import PoolSettings
-from tests.cluster import filling
+from midb_ray.runs import growth, labels
+from midb_ray.training import capacity
+from tests.cluster import filling, manifests
 from tests.training.grid import settings
 
 MACHINES = filling.FOLDER.parent / "docs" / "machines.md"
@@ -120,35 +123,66 @@ def demand(resources: dict[str, float], selector: dict[str, str]) -> ResourceReq
     return ResourceRequestUtil.make(resources, label_selectors=[outside] if outside else None)
 
 
+def launched(config: AutoscalingConfig, single: ResourceRequest, count: int, gang: bool = False) -> dict[str, int]:
+    """How many nodes of which type Ray's autoscaler would start for so many of a demand."""
+    reply = ResourceDemandScheduler().schedule(
+        SchedulingRequest(
+            disable_launch_config_check=True,
+            node_type_configs=config.get_node_type_configs(),
+            max_num_nodes=config.get_max_num_nodes(),
+            resource_requests=[] if gang else ResourceRequestUtil.group_by_count([single] * count),
+            gang_resource_requests=[GangResourceRequest(requests=[single] * count)] if gang else [],
+        )
+    )
+    return {request.instance_type: request.count for request in reply.to_launch}
+
+
+def autoscaling(name: str) -> AutoscalingConfig:
+    """What the autoscaler makes of a cluster file."""
+    if name in filling.CLOUDS:
+        return AutoscalingConfig(util.prepare_config(filling.cluster(name)))
+    named = {"name": "midb-ray", "namespace": "midb-ray"}
+    found = kuberay._derive_autoscaling_config_from_ray_cr(
+        {"metadata": named, "spec": dict(manifests.clusters())[name]}
+    )
+    return AutoscalingConfig(found, skip_content_hash=True)
+
+
+@pytest.mark.parametrize("name", [*filling.CLOUDS, *dict(manifests.clusters())])
+def test_tasks_beside_the_engines_start_no_machine_for_training(name: str) -> None:
+    config = autoscaling(name)
+    nodes = config.get_node_type_configs()
+
+    def works(selector: dict[str, str]) -> set[str]:
+        demands = (launched(config, demand({"CPU": 0.5}, selector), count) for count in (1, 64, 1000))
+        return {nodes[kind].labels[labels.WORK] for found in demands for kind in found}
+
+    every = {node.labels.get(labels.WORK) for node in nodes.values()} - {None}
+    assert works(PoolSettings(gpus_per_replica=1).nodes) == every & {"boost", "cpu"}
+    assert works(PoolSettings().nodes) == works(labels.ELSE) == every & {"cpu"}
+    assert works(settings().preparing_nodes) == works(settings().nodes) == every & {"train", "cpu"}
+    assert works({}) == every  # what the labels are for
+
+
 @pytest.mark.parametrize("cloud", filling.CLOUDS)
 def test_each_work_gets_its_kind_of_machine(cloud: str) -> None:
-    cluster = util.prepare_config(filling.cluster(cloud))
+    config = autoscaling(cloud)
     on_gpus, on_cpus = (PoolSettings(gpus_per_replica=gpus).nodes for gpus in (1, 0))
     training = settings(gpus_per_worker=1).nodes
     engine, worker = demand({"GPU": 1, "CPU": 1}, on_gpus), demand({"GPU": 1, "CPU": 4}, training)
     preparing, scoring = demand({"CPU": 1}, on_gpus), demand({"CPU": 1}, on_cpus)
 
-    def launched(single: Any, count: int, gang: bool = False) -> dict[str, int]:
-        config = AutoscalingConfig(cluster)
-        reply = ResourceDemandScheduler().schedule(
-            SchedulingRequest(
-                disable_launch_config_check=True,
-                node_type_configs=config.get_node_type_configs(),
-                max_num_nodes=config.get_max_num_nodes(),
-                resource_requests=[] if gang else ResourceRequestUtil.group_by_count([single] * count),
-                gang_resource_requests=[GangResourceRequest(requests=[single] * count)] if gang else [],
-            )
-        )
-        return {request.instance_type: request.count for request in reply.to_launch}
-
-    assert launched(worker, 8, gang=True) == {"train": 1}
-    assert launched(worker, 12, gang=True) == {}  # not on spot machines either
-    assert [launched(engine, count) for count in (3, 8, 12)] == [{"boost": 3}, {"boost": 8}, {"boost": 8}]
-    assert launched(preparing, 64) == {"cpu": 4}
-    assert "train" not in launched(preparing, 1000)
-    assert launched(scoring, 1000) == {"cpu": 4}
+    assert launched(config, worker, 8, gang=True) == {"train": 1}
+    assert launched(config, worker, 12, gang=True) == {}  # not on spot machines either
+    assert [launched(config, engine, count) for count in (3, 8, 12)] == [{"boost": 3}, {"boost": 8}, {"boost": 8}]
+    assert launched(config, preparing, 64) == {"cpu": 4}
+    assert "train" not in launched(config, preparing, 1000)
+    assert launched(config, scoring, 1000) == {"cpu": 4}
+    shape, limits = {"GPU": 1.0, "CPU": 4.0}, growth.of_file(filling.cluster(cloud))
+    assert capacity.most(limits, shape, training) == 8  # of training workers, as the job counts them beforehand
+    assert capacity.most(limits, shape) == 16
     without = demand({"GPU": 1, "CPU": 1}, {})
-    assert launched(without, 8) == {"train": 1}  # what the labels are for
+    assert launched(config, without, 8) == {"train": 1}  # what the labels are for
 
 
 @pytest.mark.parametrize(("cloud", "kind"), each_node())
