@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from midb_ray import cli
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.runs import cluster, labels
 from tests.boosting.conftest import CorpusMaker, make_corpus
-from tests.training.test_training_set import write
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 __all__ = ["make_corpus"]  # a fixture
@@ -53,20 +51,13 @@ def run(asked: list[dict[str, str] | None], *arguments: object) -> list[dict[str
 def test_all_that_a_job_starts_asks_for_its_machines(
     tmp_path: Path, make_corpus: CorpusMaker, asked: list[dict[str, str] | None]
 ) -> None:
-    corpus, boosted, scored, kept = make_corpus(12), tmp_path / "boosted", tmp_path / "scored", tmp_path / "kept"
+    corpus, boosted, scored = make_corpus(12), tmp_path / "boosted", tmp_path / "scored"
     small = ["--shard-rows", 4]
     on_gpus = PoolSettings(gpus_per_replica=1).nodes
     pool = ["--engine.kind", "echo", "--pool.gpus-per-replica", 1]
     assert run(asked, "boost", "--input", corpus, "--output", boosted, *small, *pool) == [on_gpus]
     scoring = ["score", "--input", boosted / "pairs", "--output", scored, *small, "--sisters.on", "true"]
     assert run(asked, *scoring) == [labels.ELSE]
-    mine = {"machine": "!slow"}
-    own = ["--pool.label-selector", json.dumps(mine)]
-    assert run(asked, "score", "--input", corpus, "--output", tmp_path / "own", *small, *own) == [mine]
-    assert run(asked, "select", "--input", scored, "--output", kept) == [labels.ELSE]
-    assert run(asked, "export", "--input", kept, "--output", tmp_path / "exported") == [labels.ELSE]
-    revisions = write(tmp_path / "revisions")
-    assert run(asked, "revisions", "--revisions", revisions, "--output", tmp_path / "set") == [labels.ELSE]
 
 
 def test_work_that_no_node_may_do_is_told_and_not_only_waited_for(
