@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
 from midb_ray.runs.labels import WORK
 
@@ -44,6 +45,8 @@ class GrowingCluster:
         # Loopback alone: whether or not this home has a token.
         self.environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
         self.environment |= {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
+        # The autoscaler that `ray up` and KubeRay start, which knows labels; `ray start` by itself starts the older one.
+        self.environment |= {"RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID}
         self.environment.pop("RAY_ADDRESS", None)
         (folder / "cluster.json").write_text(json.dumps(_config(self.address, most)))
         self._temporary = tempfile.mkdtemp(prefix="midb-grow-")  # not `folder`: paths of sockets must stay short

@@ -26,6 +26,10 @@ class Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    def __hash__(self) -> int:
+        """By the JSON, as mappings have none: processes keep tools by their settings."""
+        return hash(self.model_dump_json())
+
     @pydantic.model_validator(mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, values: Any) -> Any:
@@ -77,8 +81,7 @@ def load(settings: type[S], program: str, arguments: Sequence[str]) -> tuple[S, 
 def read_yaml(path: str) -> dict[str, Any]:
     """The mapping in a YAML file, with levels for the dots in its keys; an empty file is an empty mapping.
 
-    Raises `UserError`, also for a setting that stands there both ways with different values.
-    """
+    Raises `UserError`, also for a setting that stands there both ways with different values."""
     values = yaml_file.read(path, "configuration")
     if values is None:
         return {}

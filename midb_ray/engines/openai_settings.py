@@ -61,10 +61,6 @@ class OpenaiSettings(Settings):
     answer_price: float | None = Field(default=None, ge=0, validate_default=True)
     """What a million generated tokens cost, in the same currency."""
 
-    def __hash__(self) -> int:
-        """By the JSON, as a mapping has none of its own: processes keep tools by their settings."""
-        return hash(self.model_dump_json())
-
     @field_validator("base_url")
     @classmethod
     def _is_an_address_without_secrets(cls, value: str) -> str:

@@ -55,10 +55,6 @@ class VllmSettings(Settings):
     """Any other argument of vLLM's AsyncEngineArgs that is a number, a switch or a list of numbers, and some that are text, as a
     mapping; on the command line as JSON."""
 
-    def __hash__(self) -> int:
-        """By the JSON, as a mapping has none of its own: processes keep tools by their settings."""
-        return hash(self.model_dump_json())
-
     @field_validator("engine_args")
     @classmethod
     def _say_nothing_else_and_name_no_code(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ class Recorded(list):
         monkeypatch.setattr(metrics, "_pause", lambda: 0.01)
 
 
-def test_without_ray_nothing_is_told_and_no_thread_starts() -> None:
+def test_without_ray_nothing_is_told_and_no_thread_starts(monkeypatch) -> None:
+    monkeypatch.setattr(metrics, "_has_ray", lambda: False)  # other tests have started it
     before = threading.active_count()
     told = Metrics(run="r")
     told.set("midb_ray_rows_done", 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def test_all_that_a_job_starts_asks_for_its_machines(
     assert run(asked, "boost", "--input", corpus, "--output", boosted, *small, *pool) == [on_gpus]
     scoring = ["score", "--input", boosted / "pairs", "--output", scored, *small, "--sisters.on", "true"]
     assert run(asked, *scoring) == [labels.ELSE]
+    own = {"machine": "!slow"}
+    assert run(asked, *scoring, "--fresh", "--pool.label-selector", json.dumps(own)) == [own]
 
 
 def test_work_that_no_node_may_do_is_told_and_not_only_waited_for(
