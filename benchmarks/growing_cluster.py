@@ -121,7 +121,8 @@ def _config(address: str, most: int) -> dict[str, Any]:
         "upscaling_speed": 10,
         "idle_timeout_minutes": IDLE_SECONDS / 60,
         "provider": {
-            "type": "fake_multinode",
+            "type": "external",  # by its own name the newer autoscaler looks for a file that Ray does not ship
+            "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
             "gcs_address": address,
             "launch_multiple": True,
             "use_node_id_as_ip": True,
