@@ -180,11 +180,11 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(tmp_path: Path) 
             boost += ["--engine.kind", "echo", "--engine.echo-delay", 2, "--pool.gpus-per-replica", 0]
             boost += ["--pool.shards-in-flight", 4, "--progress-seconds", 2, "--max-dead-letters", 0.1]
             environment = {**head.environment(), "MIDB_RAY_LOG": "json"}
+            logs = [(tmp_path / name).open("w+", encoding="utf-8") for name in ("boost.log", "train.log")]
+            commands = [boost, ["-c", TRAINING, tmp_path / "trained"]]
             jobs = [
-                subprocess.Popen(
-                    [sys.executable, *map(str, command)], env=environment, stderr=subprocess.PIPE, text=True
-                )
-                for command in (boost, ["-c", TRAINING, tmp_path / "trained"])
+                subprocess.Popen([sys.executable, *map(str, command)], env=environment, stderr=log)
+                for command, log in zip(commands, logs, strict=True)
             ]
             try:
                 missing = dict(monitoring.queries())
@@ -192,7 +192,7 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(tmp_path: Path) 
                 missing["kept"] = "count_over_time(ray_midb_ray_engine_restarts[5m]) > 45"
                 end = time.monotonic() + 200
                 while missing:
-                    assert all(job.poll() is None for job in jobs), jobs[0].stderr.read()
+                    assert all(job.poll() is None for job in jobs), Path(logs[0].name).read_text(encoding="utf-8")
                     assert time.monotonic() < end, missing
                     missing = {name: query for name, query in missing.items() if not prometheus.ask(query)}
                     time.sleep(1)
@@ -210,12 +210,12 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(tmp_path: Path) 
                 ended = 'last_over_time(ray_midb_ray_end_time_seconds{job_name="boost"}[5m])'
                 monitoring.wait_for(lambda: prometheus.ask(ended), jobs[1])
             finally:
-                for job in jobs:
+                for job, log in zip(jobs, logs, strict=True):
                     job.terminate()
-                said = [job.communicate()[1] for job in jobs]
-    for line in said[0].splitlines():
+                    job.wait()
+                    log.close()
+    lines = (tmp_path / "boost.log").read_text(encoding="utf-8").splitlines()
+    for line in lines:
         if not re.match(r"\[.*\.cc:\d+: ", line):  # Ray's core writes to stderr itself
             assert {"time", "level", "message", "host"} <= json.loads(line).keys()
-    assert any(
-        json.loads(line).get("figures", {}).get("rows") == 440 for line in said[0].splitlines() if line[0] == "{"
-    )
+    assert any(json.loads(line).get("figures", {}).get("rows") == 440 for line in lines if line[0] == "{")
