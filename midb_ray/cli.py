@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import midb_ray
-from midb_ray import logs
-from midb_ray.errors import ExitCode, UserError, one_line
+from midb_ray.ending import guarded
+from midb_ray.errors import ExitCode, one_line
 
 if TYPE_CHECKING:
     from midb_ray.training.settings import TrainSettings
@@ -71,7 +69,7 @@ def boost(arguments: Sequence[str]) -> int:
 
         return pipeline.boost(settings)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def score(arguments: Sequence[str]) -> int:
@@ -85,7 +83,7 @@ def score(arguments: Sequence[str]) -> int:
 
         return pipeline.score(settings)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def export(arguments: Sequence[str]) -> int:
@@ -99,7 +97,7 @@ def export(arguments: Sequence[str]) -> int:
 
         return export_pipeline.export(settings)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def select(arguments: Sequence[str]) -> int:
@@ -113,7 +111,7 @@ def select(arguments: Sequence[str]) -> int:
 
         return select_pipeline.select(settings)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -133,7 +131,7 @@ def train(arguments: Sequence[str]) -> int:
             _make_card(settings, trained.booster, trained.validation)
         return ExitCode.OK
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def _make_card(settings: TrainSettings, booster: str, validation: str) -> None:
@@ -179,7 +177,7 @@ def revisions(arguments: Sequence[str]) -> int:
         print(revisions_pipeline.make(settings))
         return ExitCode.OK
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def up(arguments: Sequence[str]) -> int:
@@ -190,7 +188,7 @@ def up(arguments: Sequence[str]) -> int:
 
         return launch.main(arguments)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def submit(arguments: Sequence[str]) -> int:
@@ -205,7 +203,7 @@ def submit(arguments: Sequence[str]) -> int:
         settings, _ = config.load(SubmitSettings, "midb-ray submit", own)
         return submission.submit(settings, job, _SUBMITTED)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def watch(arguments: Sequence[str]) -> int:
@@ -219,7 +217,7 @@ def watch(arguments: Sequence[str]) -> int:
 
         return watching.watch(settings)
 
-    return _guarded(run, arguments)
+    return guarded(run, arguments)
 
 
 def plan(arguments: Sequence[str]) -> int:
@@ -234,37 +232,7 @@ def plan(arguments: Sequence[str]) -> int:
         forecast_door.tell(settings)
         return ExitCode.OK
 
-    return _guarded(run, arguments)
-
-
-def _guarded(job: Callable[[], int], arguments: Sequence[str]) -> int:
-    """A job's exit code; what the user can mend becomes one sentence on stderr."""
-    again = f"The same command{' without --fresh' if '--fresh' in arguments else ''} goes on from here."
-    if threading.current_thread() is threading.main_thread():
-        # `ray job stop` and Kubernetes mean what Ctrl-C means.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        logging.basicConfig(level=logging.WARNING, handlers=[logs.handler()])
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return ExitCode.USER_ERROR
-    logging.getLogger("midb_ray").setLevel(logging.INFO)
-    try:
-        return job()
-    except UserError as error:
-        print(logs.line(f"Error: {error}"), file=sys.stderr)
-        return ExitCode.USER_ERROR
-    except KeyboardInterrupt:
-        print(logs.line(f"Stopped. {again}", "warning"), file=sys.stderr)
-        return ExitCode.FAILED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return ExitCode.FAILED
-    except Exception as error:
-        logging.getLogger("midb_ray").exception("The job broke off.")
-        print(logs.line(f"Error: {type(error).__name__}: {' '.join(str(error).split())[:500]}"), file=sys.stderr)
-        print(logs.line(again, "warning"), file=sys.stderr)
-        return ExitCode.FAILED
+    return guarded(run, arguments)
 
 
 if __name__ == "__main__":
