@@ -6,28 +6,17 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import requests
 import yaml
 
-FOLDER = Path(__file__).parents[2] / "cluster"
-_PORTS = (
-    "port",
-    "ray-client-server-port",
-    "dashboard-port",
-    "dashboard-agent-listen-port",
-    "dashboard-agent-grpc-port",
-    "metrics-export-port",
-)
+from tests import heads
 
+FOLDER = Path(__file__).parents[2] / "cluster"
 _AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "only-who-knows-this-may-ask-00000000"}
 HEADERS = {"Authorization": f"Bearer {_AUTH['RAY_AUTH_TOKEN']}"}
 
@@ -86,19 +75,9 @@ def expect(folder: Path, series: dict[str, str], checks: Iterable[tuple[str, int
     promtool("test", "rules", folder / "test.yaml")
 
 
-def wait_for(ready: Callable[[], Any], process: subprocess.Popen[Any], seconds: float = 120) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := ready()):
-        assert process.poll() is None, process.args
-        assert time.monotonic() < end
-        time.sleep(0.3)
-    return found
-
-
 class Head(NamedTuple):
     address: str
     url: str
-    temporary: Path
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, **_AUTH, "RAY_ADDRESS": self.address}
@@ -106,25 +85,9 @@ class Head(NamedTuple):
 
 @contextlib.contextmanager
 def head(temporary: Path) -> Iterator[Head]:
-    """A cluster of one node with a dashboard; `temporary` is short, as sockets lie in it."""
-    chosen = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=4"]
-    command += [f"--temp-dir={temporary}", *(f"--{name}={port}" for name, port in chosen.items())]
-    made = Head(f"127.0.0.1:{chosen['port']}", f"http://127.0.0.1:{chosen['dashboard-port']}", temporary)
-    process = subprocess.Popen(
-        command, env={**os.environ, **_AUTH}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for(lambda: _answers(f"{made.url}/api/version", HEADERS), process)
-        yield made
-    finally:
-        family = [
-            one for one in psutil.process_iter(["cmdline"]) if str(temporary) in " ".join(one.info["cmdline"] or [])
-        ]
-        process.terminate()
-        for one in psutil.wait_procs(family, timeout=20)[1]:
-            one.kill()
-        process.wait()
+    """A cluster of one node with a dashboard and token authentication; `temporary` is short, as sockets lie in it."""
+    with heads.head(temporary, {**os.environ, **_AUTH}) as made:
+        yield Head(*made)
 
 
 class Prometheus(NamedTuple):
@@ -152,26 +115,13 @@ def prometheus(of: Head, folder: Path) -> Iterator[Prometheus]:
     (folder / "prometheus.yaml").write_text(content)
     (folder / "auth_token").write_text(f"{_AUTH['RAY_AUTH_TOKEN']}\n")
     shutil.copy(FOLDER / "alerts.yaml", folder)
-    (port,) = _free_ports(1)
+    (port,) = heads.free_ports(1)
     command = [tool("prometheus"), f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
     try:
-        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/-/ready"), process)
+        heads.wait_for(lambda: heads.answers(f"http://127.0.0.1:{port}/-/ready"), process)
         yield Prometheus(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait()
-
-
-def _answers(url: str, headers: dict[str, str] | None = None) -> bool:
-    try:
-        return requests.get(url, headers=headers, timeout=5).ok
-    except requests.exceptions.RequestException:
-        return False
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [one.getsockname()[1] for one in sockets]

@@ -17,6 +17,7 @@ import yaml
 
 import midb_ray
 from midb_ray.runs.metrics import METRICS
+from tests import heads
 from tests.cluster import monitoring
 
 PACKAGE = Path(midb_ray.__file__).parent
@@ -208,7 +209,7 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(tmp_path: Path) 
                 assert not any("MapBatches" in name or "partial" in name for name in names)
                 jobs[0].terminate()
                 ended = 'last_over_time(ray_midb_ray_end_time_seconds{job_name="boost"}[5m])'
-                monitoring.wait_for(lambda: prometheus.ask(ended), jobs[1])
+                heads.wait_for(lambda: prometheus.ask(ended), jobs[1])
             finally:
                 for job, log in zip(jobs, logs, strict=True):
                     job.terminate()

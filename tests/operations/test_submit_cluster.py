@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +17,7 @@ import pytest
 import requests
 
 from midb_ray.operations import launch
+from tests import heads
 
 pytestmark = pytest.mark.slow
 
@@ -67,63 +66,15 @@ def clean(more: dict[str, str]) -> dict[str, str]:
     return {**kept, "PATH": f"{here}:{kept['PATH']}", "RAY_USAGE_STATS_ENABLED": "0", **more}
 
 
-def ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    found = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return found
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         launch.ensure_token()
-    named = [
-        "port",
-        "ray-client-server-port",
-        "dashboard-port",
-        "dashboard-agent-listen-port",
-        "dashboard-agent-grpc-port",
-        "metrics-export-port",
-    ]
-    chosen = dict(zip(named, ports(len(named)), strict=True))
     with tempfile.TemporaryDirectory(prefix="midb-", dir="/tmp", ignore_cleanup_errors=True) as short:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=4"]
-        command += [
-            f"--temp-dir={short}",
-            *(f"--{name}={port}" for name, port in chosen.items()),
-        ]
-        head = subprocess.Popen(
-            command, env=clean({"HOME": str(home), "RAY_AUTH_MODE": "token"}), stdout=subprocess.DEVNULL
-        )
-        url = f"http://127.0.0.1:{chosen['dashboard-port']}"
-        try:
-            wait_for(lambda: answers(url), head)
-            yield Cluster(url, home, tmp_path_factory.mktemp("work"))
-        finally:
-            family = [one for one in psutil.process_iter(["cmdline"]) if short in " ".join(one.info["cmdline"] or [])]
-            head.terminate()
-            for process in psutil.wait_procs(family, timeout=20)[1]:
-                process.kill()
-            head.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/api/authentication_mode", timeout=5).json() == {"authentication_mode": "token"}
-    except requests.exceptions.RequestException:
-        return False
-
-
-def wait_for(ready, process: subprocess.Popen, seconds: float = 150) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.2)
+        with heads.head(short, clean({"HOME": str(home), "RAY_AUTH_MODE": "token"})) as head:
+            yield Cluster(head.url, home, tmp_path_factory.mktemp("work"))
 
 
 def test_a_boost_of_the_samples_succeeds_and_tells_where_it_is(cluster, tmp_path) -> None:
@@ -171,7 +122,7 @@ def test_without_the_token_or_with_another_one_nothing_is_submitted(cluster, tmp
 def test_a_job_whose_driver_is_killed_is_submitted_again_and_goes_on(cluster, tmp_path) -> None:
     slowly = ["--engine.echo-delay", "0.05", "--shard-rows", "40", "--pool.shards-in-flight", "1"]
     job = cluster.submit(*cluster.boost(tmp_path / "run", *slowly))
-    wait_for(lambda: any((tmp_path / "run" / "pairs").glob("*.parquet")), job)
+    heads.wait_for(lambda: any((tmp_path / "run" / "pairs").glob("*.parquet")), job)
     first = {part.name: part.stat().st_mtime_ns for part in (tmp_path / "run" / "pairs").glob("*.parquet")}
     (driver,) = [
         one for one in psutil.process_iter(["cmdline"]) if is_driver(one.info["cmdline"] or [], tmp_path / "run")
@@ -190,7 +141,7 @@ def is_driver(command: list[str], output: Path) -> bool:
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_stop_it(cluster, tmp_path) -> None:
     job = cluster.submit(*cluster.boost(tmp_path / "run", "--engine.echo-delay", "60"))
-    wait_for((tmp_path / "run" / "run.json").exists, job)
+    heads.wait_for((tmp_path / "run" / "run.json").exists, job)
     job.send_signal(signal.SIGINT)
     _, said = job.communicate(timeout=60)
     assert job.returncode == 130, said
