@@ -31,14 +31,14 @@ class Size(NamedTuple):
 
     actors: int
     workers: int
-    trainers: int = 0
+    trainers: int
 
 
 class GrowingCluster:
     """A head node without a GPU; from Ray's provider of pretended nodes up to `most` workers with a logical GPU each, and a machine
     for training with four. Its files stand in `folder`. Raises `RuntimeError` if the head does not come up."""
 
-    def __init__(self, folder: Path, most: int = 4) -> None:
+    def __init__(self, folder: Path, most: int) -> None:
         with socket.create_server((HOST, 0)) as probe:
             port = probe.getsockname()[1]
         self.address = f"{HOST}:{port}"

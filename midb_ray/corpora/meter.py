@@ -31,4 +31,4 @@ class Meter:
         total = self._total
         self._metrics.set("midb_ray_rows_done", total.rows_in)
         self._metrics.set("midb_ray_shards_left", self._left)
-        self._metrics.set("midb_ray_dead_letter_share", total.dead_letters / total.rows_in if total.rows_in else 0.0)
+        self._metrics.set("midb_ray_dead_letter_share", total.dead_letter_share)

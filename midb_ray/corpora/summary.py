@@ -64,7 +64,7 @@ def finish(run: folder.RunFolder, job: Told, total: int, rows: int, figures: Fig
     complete = figures.balanced and figures.rows_in == rows
     if complete:  # an actor that died between a commit and its tidying leaves a record that means nothing any more
         storage.delete_folder(storage.join(run.uri, attempts.FOLDER))
-    share = figures.dead_letters / figures.rows_in if figures.rows_in else 0.0
+    share = figures.dead_letter_share
     errors, requests = figures.engine_errors
     failing = errors > settings.caps.engine_errors * requests
     within = share <= settings.max_dead_letters and not failing

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.pairs import LACKING, SCORES
 from midb_ray.runs import commit, earlier, storage
 from midb_ray.runs.stream import Spread
@@ -101,9 +101,7 @@ def schema(runs: Iterable[Source]) -> pa.Schema:
     try:
         return pa.unify_schemas([run.schema for run in runs])
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise UserError(
-            f"The runs have different columns ({' '.join(str(error).split())[:200]}); score them with one version."
-        ) from None
+        raise UserError(f"The runs have different columns ({one_line(error)}); score them with one version.") from None
 
 
 def aligned(table: pa.Table, columns: pa.Schema) -> pa.Table:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midb_ray.engines import encoder_files
 from midb_ray.engines.base import Comparison, Engine, Similarity
 from midb_ray.engines.encoder_settings import EncoderSettings
 from midb_ray.engines.wrapped import WrappedEngine
@@ -39,8 +40,6 @@ class ComparingEngine(WrappedEngine):
 def pinned(settings: EncoderSettings) -> EncoderSettings:
     """The same for processes elsewhere and later, see `registry.pinned`. Raises `UserError` for one that could not be
     used."""
-    from midb_ray.engines import encoder_files
-
     assert settings.model is not None  # else nobody asks
     commit = encoder_files.check(settings.model, settings.revision).commit
     if commit is not None:
@@ -50,8 +49,6 @@ def pinned(settings: EncoderSettings) -> EncoderSettings:
 
 def identity(settings: EncoderSettings) -> dict[str, Any]:
     """What of the encoder changes an output, as plain data and the same on every machine."""
-    from midb_ray.engines import encoder_files
-
     assert settings.model is not None  # else nobody asks
     return encoder_files.identity(settings.model, settings.revision)
 

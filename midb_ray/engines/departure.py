@@ -79,6 +79,8 @@ class Departure:
         while (deadline := self._ask()) is None:
             if self._cancelled.wait(_ASK):
                 return
+        if self._cancelled.is_set():
+            return
         self.begun = True
         self._take_back()
         logger.warning("This node is about to be taken away: its engine takes no more shards.")

@@ -164,8 +164,7 @@ def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], **o
             tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, **_VARIABLES, **options)
         )
     except Exception as error:  # a template is a program and raises what it likes
-        message = one_line(error)
-        raise UserError(f"The chat template of {tokenizer.name_or_path!r} cannot be used: {message}") from None
+        raise UserError(f"The chat template of {tokenizer.name_or_path!r} cannot be used: {one_line(error)}") from None
 
 
 def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:

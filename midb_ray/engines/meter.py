@@ -41,7 +41,7 @@ class Meter:
         self.name = _name()
         self._metrics = Metrics(run=run, engine_node=self.name[0], engine_actor=self.name[1]) if self.name[1] else None
         if self._metrics:
-            self._count(0, 0, Told(0.0, 0.0))
+            self.count(0, 0, Told(0.0, 0.0))
             self._metrics.set("midb_ray_shards_in_flight", 0)
             self._metrics.set("midb_ray_engine_restarts", _restarts())
 
@@ -82,14 +82,10 @@ class Meter:
     def count(self, rows: int, tokens: int, told: Told) -> None:
         """A shard is committed."""
         if self._metrics:
-            self._count(rows, tokens, told)
-
-    def _count(self, rows: int, tokens: int, told: Told) -> None:
-        assert self._metrics is not None
-        self._metrics.count("midb_ray_rows", rows)
-        self._metrics.count("midb_ray_generated_tokens", tokens)
-        self._metrics.count("midb_ray_busy_seconds", told.busy)
-        self._metrics.count("midb_ray_up_seconds", told.up)
+            self._metrics.count("midb_ray_rows", rows)
+            self._metrics.count("midb_ray_generated_tokens", tokens)
+            self._metrics.count("midb_ray_busy_seconds", told.busy)
+            self._metrics.count("midb_ray_up_seconds", told.up)
 
     def _change(self, by: int) -> None:
         with self._lock:

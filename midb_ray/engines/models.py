@@ -213,18 +213,18 @@ def digest(path: Path) -> str:
 
 
 def _sampled_hash(path: Path) -> xxhash.xxh3_128:
-    digest = xxhash.xxh3_128()
+    found = xxhash.xxh3_128()
     with path.open("rb") as file:
         header, start = tensors.header(file)
         file.seek(0)
-        digest.update(file.read(start + _END))
+        found.update(file.read(start + _END))
         offsets = sorted(tensor["data_offsets"][0] for _, tensor in tensors.tensors(header))
         for offset in offsets[:: len(offsets) // _TENSORS + 1]:
             file.seek(start + offset)
-            digest.update(file.read(_SAMPLE))
+            found.update(file.read(_SAMPLE))
         file.seek(max(start, path.stat().st_size - _END))
-        digest.update(file.read(_END))
-    return digest
+        found.update(file.read(_END))
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

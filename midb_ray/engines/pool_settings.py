@@ -77,7 +77,7 @@ class PoolSettings(Settings):
         """The label selector of all that the run starts."""
         if self.label_selector is not None:
             return self.label_selector
-        return labels.but("train") if self.gpus_per_replica else labels.but("boost", "train")
+        return labels.but("train") if self.gpus_per_replica else labels.ELSE
 
     def in_flight(self, shard_rows: float, at_once: int) -> InFlight:
         """What is inside an actor at the same time, for shards of so many rows on average and an engine that works on so many rows

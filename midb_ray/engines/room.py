@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from midb_ray.engines.pool_settings import PoolSettings
 from midb_ray.errors import UserError
-from midb_ray.runs import labels
+from midb_ray.runs import cluster
 
 logger = logging.getLogger("midb_ray")
 
@@ -26,17 +26,12 @@ class Node(NamedTuple):
 def check(pool: PoolSettings, own: bool) -> None:
     """Raise `UserError` if the cluster, one of our `own` on this machine, has no room for the pool at its smallest and
     a task that reads for it; on another cluster nodes may still come, so a warning has to do."""
-    import ray
-
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    found = [node["Resources"] for node in alive if labels.allow(pool.nodes, node["Labels"])]
+    found, there = [node["Resources"] for node in cluster.alive(pool.nodes)], len(cluster.alive())
     lack = missing(pool, [Node(one.get("CPU", 0), one.get("GPU", 0)) for one in found])
     if lack is None:
         return
-    if len(found) < len(alive):
-        lack += (
-            f" (of {len(alive)} nodes {len(found)} may do this work, by pool.label_selector {json.dumps(pool.nodes)})"
-        )
+    if len(found) < there:
+        lack += f" (of {there} nodes {len(found)} may do this work, by pool.label_selector {json.dumps(pool.nodes)})"
     if own:
         raise UserError(f"{lack}, and the job would wait for ever; change that, or name a cluster with --address.")
     logger.warning("%s: the job waits until more come.", lack)

@@ -210,7 +210,7 @@ def _client(url: str, headers: dict[str, str]) -> Any:
         except requests.exceptions.HTTPError as error:
             raise OutOfReachError(str(error)) from None
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise OutOfReachError(f"it is no Ray dashboard ({' '.join(str(error).split())[:200]})") from None
+            raise OutOfReachError(f"it is no Ray dashboard ({one_line(error)})") from None
 
 
 @contextlib.contextmanager

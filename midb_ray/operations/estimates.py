@@ -85,7 +85,7 @@ class Strata:
         self.borrowed: list[str] = []  # languages without a pair in the pilot
         self._cells = np.zeros(seen.size, dtype=np.int64)
         self._donors: list[Places] = []
-        self._lent: list[bool] = []  # whether a stratum is spoken for by all of its language
+        self._lent: list[bool] = []  # whether a stratum has too few pairs of the pilot to speak for itself
         known = [str(one) for one in np.unique(pilot.languages)]
         self._own = np.stack([pilot.languages == one for one in known], axis=1).astype(np.float64)
         self._slopes = [self._share_of(known, language) for language in self.languages]
@@ -166,7 +166,7 @@ class Strata:
             # A pair that pulls the line to itself leaves little to be seen of its error: MacKinnon and White, 1985 (HC3).
             leverage = np.minimum(np.einsum("ij,ji->i", design, inverse), _MOST_LEVERAGE)
             influence += (weights @ inverse) * (taken - design @ fitted) / (1 - leverage)
-        value = float(counts @ lines[:, 0] + sums @ lines[:, 1]) if there is not None else float(sums @ lines[:, 1])
+        value = float(counts @ lines[:, 0] + sums @ lines[:, 1])
         expected = measure * lines[self._cells, 1]
         if there is not None:
             expected = expected + there * lines[self._cells, 0]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from midb_ray.operations.estimates import Estimate
 from midb_ray.operations.memory_fit import Fit
 from midb_ray.operations.pace import Pace
-from midb_ray.operations.prices import MARKETS, Cluster, Machine, Market, Prices
+from midb_ray.operations.prices import MARKETS, Machine, Market, NodeType, Prices
 
 MOST: Final = 4096  # replicas that are thought of
 _MOSTLY: Final = 0.5  # share of what is paid from which on it mostly goes into starts and idle nodes
@@ -32,7 +32,7 @@ class Offer:
     of it that goes into nodes that start or are idle. `cluster` says where a cluster file has the machine."""
 
     machine: str
-    cluster: Cluster | None
+    cluster: NodeType | None
     replicas: int
     nodes: int
     hours: Estimate
@@ -51,7 +51,7 @@ class Offer:
         """Whether most of what is paid goes into nodes that start or are idle."""
         return self.overhead > _MOSTLY
 
-    def started_by(self, market: Market) -> Cluster | None:
+    def started_by(self, market: Market) -> NodeType | None:
         """Where a cluster file has such machines in this market."""
         return self.cluster if self.cluster is not None and self.cluster.market == market else None
 

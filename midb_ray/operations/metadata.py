@@ -12,6 +12,8 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from midb_ray.errors import one_line
+
 LINK_LOCAL: Final = "http://169.254.169.254"
 """All three clouds answer here; the address needs no name server, which may be slow or missing."""
 TIMEOUT: Final = 2.0
@@ -54,10 +56,10 @@ def asker(endpoint: str = LINK_LOCAL) -> Ask:
                 raise TimeoutError("the answer has no end")
             return Reply(answer.status, body.decode("utf-8", "replace"), named)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             if time.monotonic() >= until:
                 reason = f"no whole answer within {timeout:g} s"
-            raise MetadataError(f"{endpoint.rstrip('/')}{path}: {reason[:200]}") from None
+            raise MetadataError(f"{endpoint.rstrip('/')}{path}: {reason}") from None
 
     return ask
 

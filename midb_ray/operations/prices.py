@@ -18,7 +18,7 @@ Market = Literal["spot", "on_demand"]
 MARKETS: Final[tuple[Market, ...]] = ("spot", "on_demand")
 
 
-class Cluster(Settings):
+class NodeType(Settings):
     """The machines of a cluster file on which a pool's engines may run: those of one node type, in one market."""
 
     file: str
@@ -48,14 +48,14 @@ class Machine(Settings):
     """Price of an hour."""
     spot: float | None = pydantic.Field(None, ge=0)
     """Price of an hour of spot capacity; none: unknown."""
-    cluster: Cluster | None = None
+    cluster: NodeType | None = None
     """Where a cluster file has such machines for engines; none: nowhere."""
     speed: float = pydantic.Field(1.0, gt=0)
     """How much faster it is than the machine of the pilot: yours to measure."""
 
     def replicas(self, gpus: float, cpus: float) -> int:
         """Engine actors that fit on one node, each with so many GPUs and CPUs; one CPU stays for reading."""
-        if bool(gpus) != bool(self.gpus):
+        if self.gpus and not gpus:
             return 0  # nobody pays for GPUs that are not asked for
         return room.places(room.Node(self.cpus - 1, self.gpus), cpus, gpus)
 

@@ -28,7 +28,9 @@ LEFT = 130  # the exit code of Ctrl-C everywhere: the job goes on, so it is none
 _PAUSE = 5.0  # seconds until Ray has ended what a lost driver had started
 _ATTEMPTS_PAUSE = 5.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]*@")  # s3://KEY:SECRET@bucket
+_PASSWORD = re.compile(
+    r"://[^/?#\s:@]*:(?!\d+\b)\S*@"
+)  # s3://KEY:SECRET@bucket: a secret may hold / and ?; :8020 is a port
 
 
 class Job(NamedTuple):

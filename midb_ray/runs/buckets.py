@@ -104,5 +104,4 @@ def _batch(buckets: Buckets, bucket: int, task: int) -> pa.RecordBatch:
                 )
             return file.get_batch(bucket)
     except pa.ArrowInvalid as error:
-        reason = one_line(error)
-        raise UserError(f"{uri} is damaged ({reason}); delete it and run the same command again.") from None
+        raise UserError(f"{uri} is damaged ({one_line(error)}); delete it and run the same command again.") from None

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from midb_ray import logs
@@ -30,6 +31,7 @@ _PATIENCE = 10.0  # seconds for a head node to answer
 _COPY = "/runtime_resources/working_dir_files/"  # where Ray unpacks the working folder of a submitted job
 _NOTES = b"midb_ray"
 _ADVICE = "check --address (or RAY_ADDRESS) and that the cluster is up."
+_told: set[str] = set()  # the selectors whose waiting this session has been told of
 _LOCAL_CPUS = 4  # with fewer logical CPUs some Ray Data plans wait for ever for a slot
 
 
@@ -40,6 +42,7 @@ def connected(address: str | None) -> Iterator[bool]:
 
     Raises `UserError` if the cluster does not answer.
     """
+    _told.clear()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -167,16 +170,22 @@ def map_remotely(function: Callable[[A], B], items: Iterable[A], nodes: Mapping[
         raise original(error) from error
 
 
-def tell_waiting(nodes: Mapping[str, str]) -> None:
-    """Say so where no living node may do what needs CPUs and these `nodes`: it would wait without a word."""
+def alive(nodes: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, Any]]:
+    """The living nodes that a label selector allows, as Ray tells of them."""
     import ray
 
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    if not any(labels.allow(nodes, node["Labels"]) and node["Resources"].get("CPU", 0) >= _SHARE for node in alive):
-        logger.warning(
-            "No node that is there has CPUs and the labels for this work, %s: it waits until one comes.",
-            json.dumps(dict(nodes)),
-        )
+    return [node for node in ray.nodes() if node["Alive"] and labels.allow(nodes, node["Labels"])]
+
+
+def tell_waiting(nodes: Mapping[str, str]) -> None:
+    """Say so, once in a session, where no living node may do what needs CPUs and these `nodes`: it would wait without a word."""
+    selector = json.dumps(dict(nodes))
+    if selector in _told or any(node["Resources"].get("CPU", 0) >= _SHARE for node in alive(nodes)):
+        return
+    _told.add(selector)
+    logger.warning(
+        "No node that is there has CPUs and the labels for this work, %s: it waits until one comes.", selector
+    )
 
 
 def plain(function: Callable[..., Any]) -> str:

@@ -135,6 +135,11 @@ class Figures:
         return self.rows_in + self.later_turns == self.rows_out + self.dead_letters
 
     @property
+    def dead_letter_share(self) -> float:
+        """Dead letters among the rows that came in, which the budget bounds."""
+        return self.dead_letters / self.rows_in if self.rows_in else 0.0
+
+    @property
     def generated_tokens(self) -> int:
         """Tokens that engines have generated: those of an answer that stood for several requests once."""
         return sum(engine.tokens for engine in list(self.engines.values()))  # others add to it

@@ -22,7 +22,7 @@ class Group(NamedTuple):
 
 
 def groups() -> list[Group] | None:
-    """The kinds of nodes that the cluster may have at most; none where nothing scales it, None where something does that does not
+    """The kinds of nodes that the cluster may have at most; empty where nothing scales it, None where something does that does not
     tell its limits (KubeRay's autoscaler is in a container of its own)."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

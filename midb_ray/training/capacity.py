@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from midb_ray.errors import UserError
 from midb_ray.runs import cluster, growth, labels
@@ -43,9 +43,9 @@ def refuse(settings: TrainSettings) -> None:
         )
         return
     told = f" on nodes of label_selector {json.dumps(settings.nodes)}"
-    kept_off = len(_nodes(settings.nodes)) < len(_nodes({})) or ever < (most(groups, wanted) or 0)
+    kept_off = len(cluster.alive(settings.nodes)) < len(cluster.alive()) or ever < (most(groups, wanted) or 0)
     where = told if kept_off else ""
-    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in _nodes(settings.nodes)) and not ever:
+    if "GPU" in wanted and not any(node["Resources"].get("GPU") for node in cluster.alive(settings.nodes)) and not ever:
         raise UserError(
             f"Training wants {settings.workers[0]} GPU(s), and the cluster has none{where}; set gpus_per_worker to 0 to train on "
             "CPUs, or name another cluster with --address."
@@ -76,19 +76,13 @@ def room(settings: TrainSettings) -> Room:
     return Room(workers, int(psutil.virtual_memory().total) // settings.workers[0], True)
 
 
-def count(wanted: dict[str, float], selector: Mapping[str, str] = MappingProxyType({})) -> int:
+def count(wanted: dict[str, float], nodes: Mapping[str, str] = MappingProxyType({})) -> int:
     """Workers that the living nodes which the label selector allows could hold if nothing else ran there."""
-    return sum(_fits(node["Resources"], wanted) for node in _nodes(selector))
-
-
-def _nodes(selector: Mapping[str, str]) -> list[dict[str, Any]]:
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"] and labels.allow(selector, node["Labels"])]
+    return sum(_fits(node["Resources"], wanted) for node in cluster.alive(nodes))
 
 
 def most(
-    groups: Sequence[growth.Group] | None, wanted: dict[str, float], selector: Mapping[str, str] = MappingProxyType({})
+    groups: Sequence[growth.Group] | None, wanted: dict[str, float], nodes: Mapping[str, str] = MappingProxyType({})
 ) -> int | None:
     """Workers that the nodes which an autoscaler may bring and the label selector allows could hold; None if it does not tell."""
     if groups is None:
@@ -96,7 +90,7 @@ def most(
     return sum(
         group.most * _fits(group.resources, wanted)
         for group in groups
-        if group.labels is None or labels.allow(selector, group.labels)
+        if group.labels is None or labels.allow(nodes, group.labels)
     )
 
 

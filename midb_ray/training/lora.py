@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.runs import tensors
 from midb_ray.training.settings import LoraSettings
 
@@ -117,9 +117,7 @@ def check(folder: Path) -> None:
         rank = int(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["r"])
         weights = load_file(folder / WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(
-            f"The adapter in {folder} is damaged: {' '.join(str(error).split())[:200]}; export it again."
-        ) from None
+        raise UserError(f"The adapter in {folder} is damaged: {one_line(error)}; export it again.") from None
     downs = {name.removesuffix(".lora_A.weight") for name in weights if name.endswith(".lora_A.weight")}
     ups = {name.removesuffix(".lora_B.weight") for name in weights if name.endswith(".lora_B.weight")}
     if not downs or downs != ups:

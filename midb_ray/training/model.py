@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.runs import transfer
 from midb_ray.training import attention
 from midb_ray.training.settings import ScratchSettings, TrainSettings
@@ -92,4 +92,4 @@ def load_model(path: str, revision: str | None, dtype: str, packing: bool = True
             trust_remote_code=False,
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"Cannot load the model {path!r}: {' '.join(str(error).split())[:300]}") from None
+        raise UserError(f"Cannot load the model {path!r}: {one_line(error)}") from None

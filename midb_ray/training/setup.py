@@ -29,7 +29,7 @@ def process(settings: TrainSettings) -> None:
     tools.check(settings)
     if settings.device == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
-    _log_plainly()
+    _log_to_stderr()
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     import deepspeed
@@ -45,7 +45,7 @@ def process(settings: TrainSettings) -> None:
         torch.set_num_threads(max(int(settings.cpus_per_worker), 1))
 
 
-def _log_plainly() -> None:
+def _log_to_stderr() -> None:
     """Our own lines go to the driver, through Ray; those of Ray Train and DeepSpeed stay in their files."""
     # Some of Ray Train's loggers are named after files, out of the reach of its own settings.
     logging.getLogger().setLevel(logging.WARNING)

@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
-from midb_ray.errors import UserError
+from midb_ray.errors import UserError, one_line
 from midb_ray.training import zero
 from midb_ray.training.settings import TrainSettings
 
@@ -98,7 +98,7 @@ def parameters(config: Any, settings: TrainSettings) -> Parameters:
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         except (ValueError, ImportError) as error:
             name = getattr(config, "model_type", type(config).__name__)
-            raise UserError(f"model: cannot build a {name!r}: {' '.join(str(error).split())[:300]}") from None
+            raise UserError(f"model: cannot build a {name!r}: {one_line(error)}") from None
         output = model.get_output_embeddings()
         head = None if output is None or config.get_text_config().tie_word_embeddings else output.weight
         if settings.method == "lora":

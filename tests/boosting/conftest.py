@@ -93,8 +93,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start a job; whatever it leaves behind is ended with the test."""
     jobs: list[subprocess.Popen[bytes]] = []
 
-    def run(arguments: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        jobs.append(subprocess.Popen(arguments, env=env or dict(os.environ), start_new_session=True))
+    def run(arguments: list[str], env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
+        jobs.append(subprocess.Popen(arguments, env=env or dict(os.environ), start_new_session=True, **more))
         return jobs[-1]
 
     yield run

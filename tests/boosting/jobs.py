@@ -8,6 +8,13 @@ from collections.abc import Callable
 
 import psutil
 
+NOTICE_DEATH_SOON = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 3,
+}
+"""Of Ray's system configuration, for clusters whose nodes are killed."""
+
 
 def wait_until(condition: Callable[[], bool], job: subprocess.Popen[bytes], seconds: float = 150) -> None:
     """Wait for a moment in a job's life to disturb it, or to see that it goes on. AssertionError if it does not come."""

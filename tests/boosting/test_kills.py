@@ -15,16 +15,11 @@ import pytest
 import ray
 
 from tests.boosting.earlier_runs import finished_run
-from tests.boosting.jobs import below, wait_until
+from tests.boosting.jobs import NOTICE_DEATH_SOON, below, wait_until
 
 pytestmark = pytest.mark.slow
 
 ROWS, SHARD_ROWS, REPLICAS, IN_FLIGHT = 960, 12, 2, 2
-NOTICE_DEATH_SOON = {
-    "health_check_initial_delay_ms": 1000,
-    "health_check_period_ms": 500,
-    "health_check_failure_threshold": 3,
-}
 
 
 def command(corpus: Path, output: Path, *more: str) -> list[str]:

@@ -19,6 +19,7 @@ from ray.core.generated.autoscaler_pb2 import GangResourceRequest, ResourceReque
 from ray.core.generated.common_pb2 import LabelSelectorOperator
 
 from midb_ray.engines.pool_settings import PoolSettings
+from midb_ray.runs import cluster as running
 from midb_ray.runs import growth, labels
 from midb_ray.training import capacity
 from tests.cluster import filling, manifests
@@ -154,7 +155,9 @@ def test_tasks_beside_the_engines_start_no_machine_for_training(name: str) -> No
     nodes = config.get_node_type_configs()
 
     def works(selector: dict[str, str]) -> set[str]:
-        demands = (launched(config, demand({"CPU": 0.5}, selector), count) for count in (1, 64, 1000))
+        demands = (
+            launched(config, demand({"CPU": running._SHARE}, selector), count) for count in (1, running._WAITING, 1000)
+        )
         return {nodes[kind].labels[labels.WORK] for found in demands for kind in found}
 
     every = {node.labels.get(labels.WORK) for node in nodes.values()} - {None}

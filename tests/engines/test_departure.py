@@ -17,7 +17,7 @@ from midb_ray.runs import attempts
 WAIT = 30.0  # seconds, for what should come at once
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT
     while not condition():
         assert time.monotonic() < deadline
@@ -49,7 +49,7 @@ class Actor:
 
     def hears(self, ends_at: float) -> None:
         self.ends_at = ends_at
-        until(lambda: self.departure.begun)
+        wait_until(lambda: self.departure.begun)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_from_the_notice_on_no_row_that_is_inside_is_held_responsible(actor: Act
     assert actor.suspects() == [1]
     with actor.departure.held_up():
         actor.hears(math.inf)
-        until(lambda: actor.suspects() == [])
+        wait_until(lambda: actor.suspects() == [])
         actor.begins(2)  # it was just being written down when the notice came
         actor.ends_at = time.time()
         assert actor.left.wait(WAIT)
@@ -119,6 +119,7 @@ def test_earlier_deaths_of_a_shard_stay_known(actor: Actor) -> None:
 
 
 def test_an_actor_that_is_given_up_does_not_end_its_process(actor: Actor) -> None:
+    assert actor.asked.wait(WAIT)
     actor.departure.cancel()
     actor.ends_at = 0.0
     assert not actor.left.wait(0.3)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +14,13 @@ import psutil
 import pytest
 
 from midb_ray.runs import commit
-from tests.boosting.conftest import RunBooks
-from tests.boosting.jobs import wait_until
+from tests.boosting.conftest import CorpusMaker, RunBooks, make_corpus, start
+from tests.boosting.jobs import NOTICE_DEATH_SOON, wait_until
 
 pytestmark = pytest.mark.slow
+__all__ = ["make_corpus", "start"]  # fixtures
 
 SHARD_ROWS, NODES, REPLICAS, IN_FLIGHT = 12, 3, 2, 2  # a node stays free
-NOTICE_DEATH_SOON = {
-    "health_check_initial_delay_ms": 1000,
-    "health_check_period_ms": 500,
-    "health_check_failure_threshold": 3,
-}
 
 
 class Boost(NamedTuple):
@@ -45,9 +38,10 @@ class Boost(NamedTuple):
         """The shards that were committed so far by the engine on a node."""
         found = set()
         for path in (self.output / commit.PAIRS).glob("part-*.parquet"):
-            part = commit.read_part(str(self.output), int(path.stem.removeprefix("part-")))
+            shard = commit.shard_of(path.name)
+            part = commit.read_part(str(self.output), shard)
             if part is not None and address in [node for node, _ in part.figures.engines]:
-                found.add(int(path.stem.removeprefix("part-")))
+                found.add(shard)
         return found
 
     def one_that_works_and_one_that_does_not(self) -> tuple[str, str]:
@@ -90,16 +84,13 @@ class Boost(NamedTuple):
 
 
 @pytest.fixture
-def boost(tmp_path: Path, other_cluster: Callable[..., Any]) -> Iterator[Callable[[int, float], Boost]]:
+def boost(
+    tmp_path: Path, other_cluster: Callable[..., Any], make_corpus: CorpusMaker, start: Callable[..., Any]
+) -> Callable[[int, float], Boost]:
     """`boost(shards, delay)` starts a job whose engines take so many seconds for a row."""
-    jobs: list[subprocess.Popen[bytes]] = []
 
     def begin(shards: int, delay: float) -> Boost:
-        corpus, log, output = tmp_path / "corpus.jsonl", tmp_path / "log", tmp_path / "run"
-        with corpus.open("w", encoding="utf-8") as file:
-            for number in range(shards * SHARD_ROWS):
-                row = {"id": str(number), "instruction": f"Frage {number}", "input": "", "output": "Die  Antwort"}
-                file.write(json.dumps({**row, "language": "de"}) + "\n")
+        corpus, log, output = make_corpus(shards * SHARD_ROWS), tmp_path / "log", tmp_path / "run"
         cluster = other_cluster(num_cpus=1, _system_config=NOTICE_DEATH_SOON)
         nodes = [cluster.add_node(num_cpus=2, node_ip_address=f"127.0.0.{2 + number}") for number in range(NODES)]
         command = [sys.executable, "-m", "midb_ray.cli", "boost", "--input", str(corpus), "--output", str(output)]
@@ -107,14 +98,10 @@ def boost(tmp_path: Path, other_cluster: Callable[..., Any]) -> Iterator[Callabl
         command += ["--pool.replicas", str(REPLICAS), "--pool.cpus-per-replica", "2"]
         command += ["--pool.shards-in-flight", str(IN_FLIGHT), "--address", cluster.address]
         with log.open("wb") as said:
-            jobs.append(subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True))
-        return Boost(jobs[-1], corpus, output, log, cluster.address, {node.node_ip_address: node for node in nodes})
+            job = start(command, stdout=said, stderr=said)
+        return Boost(job, corpus, output, log, cluster.address, {node.node_ip_address: node for node in nodes})
 
-    yield begin
-    for job in jobs:
-        if job.poll() is None:
-            os.killpg(job.pid, signal.SIGKILL)
-            job.wait()
+    return begin
 
 
 def test_a_drained_node_finishes_what_it_has_and_goes_and_its_engine_goes_on_elsewhere(

@@ -67,6 +67,7 @@ def test_work_that_no_node_may_do_is_told_and_not_only_waited_for(
     listen: Callable[[object], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = listen(cluster)
+    monkeypatch.setattr(cluster, "_told", set())
     assert list(cluster.map_remotely(str, [1])) == ["1"]
     assert heard == []
     labelled = [{**node, "Labels": {labels.WORK: "train"}} for node in ray.nodes()]
@@ -75,7 +76,8 @@ def test_work_that_no_node_may_do_is_told_and_not_only_waited_for(
     assert heard == []
     assert list(cluster.map_remotely(str, [])) == []
     assert heard == []
-    assert list(cluster.map_remotely(str, [1, 2])) == ["1", "2"]
+    for _ in range(2):
+        assert list(cluster.map_remotely(str, [1, 2])) == ["1", "2"]
     assert heard == [
         'No node that is there has CPUs and the labels for this work, {"midb-ray/work": "!in(boost,train)"}: it waits until one '
         "comes."
