@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_AUTH_MODE"] = "disabled"  # whether or not this home has a token file
 os.environ.pop("RAY_ADDRESS", None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
 hypothesis.settings.register_profile("busy", deadline=None)  # other processes take their share of the machine's time
 hypothesis.settings.load_profile("busy")
 

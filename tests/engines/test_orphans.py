@@ -12,7 +12,6 @@ import pytest
 
 ENGINE = """
 import signal, subprocess, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 from midb_ray.engines import orphans
 before = orphans.children()
 core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], stdout=-3, start_new_session=True)
