@@ -173,9 +173,9 @@ def _work(total: Amounts, speed: Pace, seen: Look) -> Estimate:
 
 def _pace(tried: Pilot, pool: PoolSettings) -> Pace:
     rows = [beat.rows for beat in tried.beats]
-    shard_rows = max(int(np.mean(rows)), 1) if rows else 1
+    shard_rows = max(float(np.mean(rows)), 1.0) if rows else 1.0
     inside = pool.in_flight(shard_rows, _rows_at_once(tried))
-    return pace.measure(tried.beats, inside.rows(shard_rows), tried.seconds)
+    return pace.measure(tried.beats, inside, shard_rows, tried.seconds)
 
 
 def _rows_at_once(tried: Pilot) -> int:

@@ -8,14 +8,16 @@ from typing import Literal
 
 import numpy as np
 
+from midb_ray.engines.pool_settings import InFlight
+from midb_ray.operations import occupancy
 from midb_ray.operations.estimates import Estimate, ratio
+from midb_ray.operations.occupancy import FEWEST
 from midb_ray.operations.pilot import Beat
 
 Unit = Literal["tokens", "requests", "rows"]
 
 _STARVED = 0.8  # busy for less of its time, an engine waits for its input or its output
 _LONG = 60.0  # seconds of a steady stretch from which on waiting is more than the start of the processes that read
-_FEWEST = 4  # shards of a steady stretch from which a rate is taken
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class Pace:
         return (computed if computed.value >= fed.value else fed).plus(self.fixed)
 
 
-def measure(beats: list[Beat], in_flight: int, up: float) -> Pace:
-    """The pace of a pilot whose pool was up for so many seconds, with so many rows in flight in each engine.
+def measure(beats: list[Beat], inside: InFlight, shard_rows: float, up: float) -> Pace:
+    """The pace of a pilot whose pool was up for so many seconds, with `inside` in flight in each engine.
 
-    The steady stretch of an engine lies between the shards that it began with and those that it ended with, as many as are in
-    flight: between them the engine is full, and what is begun is as much as what is done. A pilot that is too short for one gives
-    its busy time.
+    The rate is that of the time in which engines were full: all bundles inside but the one that is read or written meanwhile.
+    Where that is not known, it is that of the steady stretch of each engine, between the shards that it began with and those that
+    it ended with, as many as are in flight. A pilot that is too short for this too gives its busy time.
     """
     unit: Unit = "tokens" if any(beat.tokens for beat in beats) else "requests"
     if unit == "requests" and not any(beat.requests for beat in beats):
@@ -62,20 +64,29 @@ def measure(beats: list[Beat], in_flight: int, up: float) -> Pace:
     by_actor: dict[tuple[str, str], list[Beat]] = defaultdict(list)
     for beat in sorted(beats, key=lambda one: one.when):
         by_actor[beat.actor].append(beat)
+    engines = max(len(by_actor), 1)
+    in_flight = inside.rows(shard_rows)
     middles = [_middle(mine, in_flight) for mine in by_actor.values()]
-    steady = sum(map(len, middles)) >= _FEWEST and all(middles)
+    steady = sum(map(len, middles)) >= FEWEST and all(middles)
     taken = [beat for middle in (middles if steady else by_actor.values()) for beat in middle]
     work = np.array([getattr(beat, unit) for beat in taken], dtype=np.float64)
     ups, busies = (np.array([getattr(beat, name) for beat in taken]) for name in ("up", "busy"))
-    engines = max(len(by_actor), 1)
     busy = float(busies.sum() / ups.sum()) if ups.sum() else 1.0
     # Short pilots wait for processes that start; only without an engine is reading all that there is to measure.
     fed = unit != "rows" and (busy >= _STARVED or not steady or float(ups.sum()) / engines < _LONG)
     seconds = ratio(ups if steady and busy >= _STARVED else busies, work)
+    full = None if unit == "rows" else _full(list(by_actor.values()), unit, inside, shard_rows)
+    if full is not None:
+        steady, seconds = True, ratio(full.seconds, full.work)
     feeding = Estimate(0.0) if fed else ratio(ups, work).times(1 / engines)
     done = float(sum(getattr(beat, unit) for beat in beats))
     working = max(done * seconds.value / engines, done * feeding.value)
     return Pace(unit, seconds, feeding, max(up - working, 0.0), engines, busy, steady)
+
+
+def _full(engines: list[list[Beat]], unit: Unit, inside: InFlight, shard_rows: float) -> occupancy.Full | None:
+    work = [[float(getattr(beat, unit)) for beat in beats] for beats in engines]
+    return occupancy.full(engines, work, inside._replace(bundles=max(inside.bundles - 1, 1)).rows(shard_rows))
 
 
 def _middle(beats: list[Beat], in_flight: int) -> list[Beat]:

@@ -26,7 +26,8 @@ _READERS: Final = 16  # parts read side by side
 
 
 class Beat(NamedTuple):
-    """One shard that an engine has brought: when, how long the engine was up and busy for it, and what was in it."""
+    """One shard that an engine has brought: when (nanoseconds), how many seconds the engine was up and busy since the one before,
+    what was in the shard, and how many seconds it was `inside` the engine."""
 
     actor: tuple[str, str]
     when: int
@@ -35,6 +36,7 @@ class Beat(NamedTuple):
     rows: int
     requests: int
     tokens: int
+    inside: float
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _beats(figures: Figures, when: int) -> Iterator[Beat]:
     for actor, engine in figures.engines.items():
         yield Beat(
             *(actor, when, engine.up_seconds, engine.busy_seconds),
-            *(figures.rows_in, engine.rows, engine.tokens),
+            *(figures.rows_in, engine.rows, engine.tokens, figures.engine_seconds),
         )
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from midb_ray.engines.pool_settings import InFlight
 from midb_ray.operations.estimates import Estimate
 from midb_ray.operations.pace import measure
 from midb_ray.operations.pilot import Beat
 
 ONE, OTHER = ("node", "a"), ("node", "b")
+PAIR, SINGLE = InFlight(2, 1), InFlight(1, 1)  # shards inside an engine
 
 
 def beats(actor: tuple[str, str], seconds: list[float], busy: float = 1.0, tokens: int = 100) -> list[Beat]:
-    """Shards of ten rows that an engine brought one after the other."""
-    return [Beat(actor, place, up, up * busy, 10, 10, tokens) for place, up in enumerate(seconds)]
+    """Shards of ten rows that an engine brought one after the other, nobody knows when exactly."""
+    return [Beat(actor, place, up, up * busy, 10, 10, tokens, 0.0) for place, up in enumerate(seconds)]
 
 
 def test_the_rate_is_that_of_full_engines_and_the_rest_is_the_start() -> None:
     """The first two shards wait for the engine to fill, the last two while it empties."""
-    found = measure(beats(ONE, [30, 9, 5, 5, 5, 5, 5, 5, 1, 1]), 20, up=80)
+    found = measure(beats(ONE, [30, 9, 5, 5, 5, 5, 5, 5, 1, 1]), PAIR, 10, up=80)
     assert (found.unit, found.steady, found.seconds.value) == ("tokens", True, pytest.approx(0.05))
     assert found.fixed == pytest.approx(80 - 10 * 5)
     assert found.wall(Estimate(100_000), 1).value == pytest.approx(30 + 5000)
@@ -27,20 +29,20 @@ def test_the_rate_is_that_of_full_engines_and_the_rest_is_the_start() -> None:
 
 
 def test_a_forecast_of_the_pilot_itself_is_the_pilot() -> None:
-    found = measure([*beats(ONE, [9, *[5] * 8]), *beats(OTHER, [7, *[4] * 8])], 10, up=60)
+    found = measure([*beats(ONE, [9, *[5] * 8]), *beats(OTHER, [7, *[4] * 8])], SINGLE, 10, up=60)
     assert found.engines == 2
     assert found.wall(Estimate(18 * 100), 2).value == pytest.approx(60)
 
 
 def test_a_pilot_that_never_fills_its_engine_gives_its_busy_time() -> None:
-    found = measure(beats(ONE, [20, 5, 5], busy=0.5), 20, up=40)
+    found = measure(beats(ONE, [20, 5, 5], busy=0.5), PAIR, 10, up=40)
     assert (found.steady, found.seconds.value) == (False, pytest.approx(15 / 300))
     assert found.feeding.value == 0
 
 
 def test_engines_that_wait_for_long_are_held_back_by_what_feeds_them() -> None:
     """Busy for a quarter of two minutes: more engines help until the feeding is all that is left."""
-    found = measure(beats(ONE, [20] * 10, busy=0.25), 20, up=210)
+    found = measure(beats(ONE, [20] * 10, busy=0.25), PAIR, 10, up=210)
     assert (found.waited, found.busy) == (True, pytest.approx(0.25))
     assert found.seconds.value == pytest.approx(0.05)
     assert found.feeding.value == pytest.approx(0.2)
@@ -50,14 +52,25 @@ def test_engines_that_wait_for_long_are_held_back_by_what_feeds_them() -> None:
 
 
 def test_a_short_pilot_waits_for_processes_that_start() -> None:
-    found = measure(beats(ONE, [2] * 10, busy=0.25), 20, up=30)
+    found = measure(beats(ONE, [2] * 10, busy=0.25), PAIR, 10, up=30)
     assert (found.waited, found.feeding.value, found.seconds.value) == (True, 0, pytest.approx(0.005))
     assert found.fixed == pytest.approx(30 - 5)
 
 
 def test_without_tokens_requests_are_counted_and_without_requests_rows() -> None:
-    asked = [Beat(ONE, place, 1.0, 1.0, 10, 8, 0) for place in range(10)]
-    assert (measure(asked, 10, 10).unit, measure(asked, 10, 10).seconds.value) == ("requests", pytest.approx(1 / 8))
+    asked = [Beat(ONE, place, 1.0, 1.0, 10, 8, 0, 0.0) for place in range(10)]
+    found = measure(asked, SINGLE, 10, 10)
+    assert (found.unit, found.seconds.value) == ("requests", pytest.approx(1 / 8))
     silent = [beat._replace(requests=0, busy=0.0) for beat in asked]
-    found = measure(silent, 10, 10)
+    found = measure(silent, SINGLE, 10, 10)
     assert (found.unit, found.feeding.value) == ("rows", pytest.approx(0.1))
+
+
+def test_where_it_is_known_when_engines_were_full_that_time_gives_the_rate() -> None:
+    """Half of the pilot one shard was inside at a time, which took as long as when two were: busy all the time, twice as slow."""
+    alone = [Beat(ONE, (place + 1) * 5 * 10**9, 5.0, 5.0, 10, 10, 100, 5.0) for place in range(10)]
+    together = [Beat(ONE, (55 + place // 2 * 5) * 10**9, 2.5, 2.5, 10, 10, 100, 5.0) for place in range(20)]
+    found = measure([*alone, *together], InFlight(3, 1), 10, up=110)
+    assert (found.steady, found.busy) == (True, 1.0)
+    assert found.seconds.value == pytest.approx(5 / 200)
+    assert found.fixed == pytest.approx(110 - 3000 * 5 / 200)
