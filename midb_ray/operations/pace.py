@@ -17,6 +17,7 @@ from midb_ray.operations.pilot import Beat
 Unit = Literal["tokens", "requests", "rows"]
 
 _STARVED = 0.8  # busy for less of its time, an engine waits for its input or its output
+_MOST = 0.8  # of the rows, that engines with a steady stretch have brought: others only looked in
 _LONG = 60.0  # seconds of a steady stretch from which on waiting is more than the start of the processes that read
 
 
@@ -54,9 +55,10 @@ class Pace:
 def measure(beats: list[Beat], inside: InFlight, shard_rows: float, up: float) -> Pace:
     """The pace of a pilot whose pool was up for so many seconds, with `inside` in flight in each engine.
 
-    The rate is that of the time in which engines were full: all bundles inside but the one that is read or written meanwhile.
-    Where that is not known, it is that of the steady stretch of each engine, between the shards that it began with and those that
-    it ended with, as many as are in flight. A pilot that is too short for this too gives its busy time.
+    The steady stretch of an engine lies between the shards that it began with and those that it ended with, as many as are in
+    flight. Where that is a minute or more, the rate is that of the stretch. A shorter one is too much of a beginning: there the
+    rate is that of the time in which engines were full, with all bundles inside but the one that is read or written meanwhile.
+    Where not even that is known, it is that of the stretch all the same, and without one that of the busy time.
     """
     unit: Unit = "tokens" if any(beat.tokens for beat in beats) else "requests"
     if unit == "requests" and not any(beat.requests for beat in beats):
@@ -67,15 +69,19 @@ def measure(beats: list[Beat], inside: InFlight, shard_rows: float, up: float) -
     engines = max(len(by_actor), 1)
     in_flight = inside.rows(shard_rows)
     middles = [_middle(mine, in_flight) for mine in by_actor.values()]
-    steady = sum(map(len, middles)) >= FEWEST and all(middles)
+    with_middle = sum(
+        beat.rows for mine, middle in zip(by_actor.values(), middles, strict=True) if middle for beat in mine
+    )
+    steady = sum(map(len, middles)) >= FEWEST and with_middle >= _MOST * sum(beat.rows for beat in beats)
     taken = [beat for middle in (middles if steady else by_actor.values()) for beat in middle]
     work = np.array([getattr(beat, unit) for beat in taken], dtype=np.float64)
     ups, busies = (np.array([getattr(beat, name) for beat in taken]) for name in ("up", "busy"))
     busy = float(busies.sum() / ups.sum()) if ups.sum() else 1.0
     # Short pilots wait for processes that start; only without an engine is reading all that there is to measure.
-    fed = unit != "rows" and (busy >= _STARVED or not steady or float(ups.sum()) / engines < _LONG)
+    is_long = steady and float(ups.sum()) / engines >= _LONG
+    fed = unit != "rows" and (busy >= _STARVED or not is_long)
     seconds = ratio(ups if steady and busy >= _STARVED else busies, work)
-    full = None if unit == "rows" else _full(list(by_actor.values()), unit, inside, shard_rows)
+    full = None if unit == "rows" or is_long else _full(list(by_actor.values()), unit, inside, shard_rows)
     if full is not None:
         steady, seconds = True, ratio(full.seconds, full.work)
     feeding = Estimate(0.0) if fed else ratio(ups, work).times(1 / engines)
@@ -86,7 +92,11 @@ def measure(beats: list[Beat], inside: InFlight, shard_rows: float, up: float) -
 
 def _full(engines: list[list[Beat]], unit: Unit, inside: InFlight, shard_rows: float) -> occupancy.Full | None:
     work = [[float(getattr(beat, unit)) for beat in beats] for beats in engines]
-    return occupancy.full(engines, work, inside._replace(bundles=max(inside.bundles - 1, 1)).rows(shard_rows))
+    bundle = inside.rows(shard_rows) / inside.bundles
+    is_one_shard = inside.together < 2 * shard_rows  # whatever its rows are: what is bounded is the number of bundles
+    return occupancy.full(
+        engines, work, lambda beat: 1.0 if is_one_shard else beat.rows / bundle, max(inside.bundles - 1, 1)
+    )
 
 
 def _middle(beats: list[Beat], in_flight: int) -> list[Beat]:

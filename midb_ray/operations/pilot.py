@@ -27,7 +27,7 @@ _READERS: Final = 16  # parts read side by side
 
 class Beat(NamedTuple):
     """One shard that an engine has brought: when (nanoseconds), how many seconds the engine was up and busy since the one before,
-    what was in the shard, and how many seconds it was `inside` the engine."""
+    what was in the shard, and how many seconds it was `inside` the engine, its notes about attempts included."""
 
     actor: tuple[str, str]
     when: int
