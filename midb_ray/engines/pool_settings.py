@@ -24,7 +24,11 @@ class InFlight(NamedTuple):
 
     def rows(self, shard_rows: float) -> int:
         """Rows that are inside, for shards of so many on average."""
-        return int(self.bundles * _held(self.together, shard_rows))
+        return int(self.bundles * self.bundle_rows(shard_rows))
+
+    def bundle_rows(self, shard_rows: float) -> float:
+        """Rows of one bundle, which is whole shards of so many on average, one at least."""
+        return _held(self.together, shard_rows)
 
 
 class PoolSettings(Settings):

@@ -11,7 +11,6 @@ import numpy as np
 from midb_ray.engines.pool_settings import InFlight
 from midb_ray.operations import occupancy
 from midb_ray.operations.estimates import Estimate, ratio
-from midb_ray.operations.occupancy import FEWEST
 from midb_ray.operations.pilot import Beat
 
 Unit = Literal["tokens", "requests", "rows"]
@@ -72,7 +71,7 @@ def measure(beats: list[Beat], inside: InFlight, shard_rows: float, up: float) -
     with_middle = sum(
         beat.rows for mine, middle in zip(by_actor.values(), middles, strict=True) if middle for beat in mine
     )
-    steady = sum(map(len, middles)) >= FEWEST and with_middle >= _MOST * sum(beat.rows for beat in beats)
+    steady = sum(map(len, middles)) >= occupancy.FEWEST and with_middle >= _MOST * sum(beat.rows for beat in beats)
     taken = [beat for middle in (middles if steady else by_actor.values()) for beat in middle]
     work = np.array([getattr(beat, unit) for beat in taken], dtype=np.float64)
     ups, busies = (np.array([getattr(beat, name) for beat in taken]) for name in ("up", "busy"))
@@ -92,8 +91,8 @@ def measure(beats: list[Beat], inside: InFlight, shard_rows: float, up: float) -
 
 def _full(engines: list[list[Beat]], unit: Unit, inside: InFlight, shard_rows: float) -> occupancy.Full | None:
     work = [[float(getattr(beat, unit)) for beat in beats] for beats in engines]
-    bundle = inside.rows(shard_rows) / inside.bundles
-    is_one_shard = inside.together < 2 * shard_rows  # whatever its rows are: what is bounded is the number of bundles
+    bundle = inside.bundle_rows(shard_rows)
+    is_one_shard = bundle < 2 * shard_rows  # whatever its rows are: what is bounded is the number of bundles
     return occupancy.full(
         engines, work, lambda beat: 1.0 if is_one_shard else beat.rows / bundle, max(inside.bundles - 1, 1)
     )

@@ -26,8 +26,8 @@ _READERS: Final = 16  # parts read side by side
 
 
 class Beat(NamedTuple):
-    """One shard that an engine has brought: when (nanoseconds), how many seconds the engine was up and busy since the one before,
-    what was in the shard, and how many seconds it was `inside` the engine, its notes about attempts included."""
+    """One shard that an engine has brought: `when` for the order alone, how many seconds the engine was up and busy since the one
+    before, what was in the shard, and how many seconds it was `inside` the engine, its notes about attempts included."""
 
     actor: tuple[str, str]
     when: int
